@@ -1,0 +1,88 @@
+"""Why a request does not go on.
+
+A refusal names its kind and gives constant text; what it becomes on the wire (status, challenge, body) is decided in
+``faces.problems`` and nowhere else. Nothing from a token, a header or an authorization server's text may be put into
+``reason``: it is shown to callers. ``finding`` may name such data, since only receipts and commands show it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The kinds of refusal; their values are used in problem types, metric labels and receipts."""
+
+    INVALID_REQUEST = "invalid-request"
+    MISSING_TOKEN = "missing-token"
+    INVALID_TOKEN = "invalid-token"
+    STEP_UP_REQUIRED = "step-up-required"
+    INSUFFICIENT_SCOPE = "insufficient-scope"
+    POLICY_DENIED = "policy-denied"
+    EXCHANGE_DENIED = "exchange-denied"
+    NO_ROUTE = "no-route"
+    TOO_LARGE = "too-large"
+    REQUEST_TIMEOUT = "request-timeout"
+    EXPECTATION_FAILED = "expectation-failed"
+    VERSION_NOT_SUPPORTED = "version-not-supported"
+    NOT_SUPPORTED = "not-supported"
+    EXCHANGE_MISCONFIGURED = "exchange-misconfigured"
+    EXCHANGE_UNUSABLE = "exchange-unusable"
+    LEAK_GUARD = "leak-guard"
+    UPSTREAM_UNAVAILABLE = "upstream-unavailable"
+    EXCHANGE_UNAVAILABLE = "exchange-unavailable"
+    ISSUER_UNAVAILABLE = "issuer-unavailable"
+    OVERLOADED = "overloaded"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    EXCHANGE_TIMEOUT = "exchange-timeout"
+    LOOP = "loop"
+
+
+class Oversize(StrEnum):
+    """What was too large: it decides between 413, 414 and 431."""
+
+    BODY = "body"
+    TARGET = "target"
+    HEADERS = "headers"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refusal.
+
+    reason: one constant sentence, safe to show to the caller.
+    scope: the scopes an ``insufficient_scope`` challenge names (RFC 6750 §3).
+    retry_after: seconds after which asking again makes sense, or None.
+    oversize: for TOO_LARGE, what was.
+    finding: for operators only: what was found and which key of the configuration would allow it.
+    close: the connection's framing can't be trusted any more.
+    """
+
+    kind: Kind
+    reason: str
+    scope: tuple[str, ...] = ()
+    retry_after: float | None = None
+    oversize: Oversize | None = None
+    finding: str = ""
+    close: bool = False
+
+
+class Refused(Exception):
+    """Carries a refusal out of a step of ``decide``; caught there and in the faces, nowhere else."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.kind.value)
+        self.refusal = refusal
+
+
+def refuse(
+    kind: Kind,
+    reason: str,
+    *,
+    scope: tuple[str, ...] = (),
+    retry_after: float | None = None,
+    oversize: Oversize | None = None,
+    finding: str = "",
+    close: bool = False,
+) -> Refused:
+    """Return the exception for a refusal, to be raised: ``raise refuse(Kind.NO_ROUTE, "…")``."""
+    return Refused(Refusal(kind, reason, scope, retry_after, oversize, finding, close))

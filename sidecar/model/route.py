@@ -1,0 +1,138 @@
+"""A route, compiled: what is matched, what is asked of the caller, what it is exchanged for, where it goes.
+
+``snapshot`` makes these from the configuration; nobody changes them afterwards. Durations are seconds, sizes bytes.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sidecar.model.tokens import Semantics
+
+
+class PathRelaxation(StrEnum):
+    """What ``match.allow`` may let through: ordinary bytes there, never separators."""
+
+    ENCODED_SLASH = "encoded-slash"
+    EMPTY_SEGMENT = "empty-segment"
+    PATH_PARAMETERS = "path-parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which requests a route takes. Exactly one of path and path_prefix is set.
+
+    hosts: lower-case names, ``*.example.com`` for a wildcard; empty means any.
+    path: exact, or a template with ``{name}`` segments; path_prefix: whole segments, ``/`` for everything.
+    methods: empty means every method but CONNECT and TRACE; GET includes HEAD.
+    headers: lower-case name and exact value, all of which must be there.
+    """
+
+    hosts: tuple[str, ...] = ()
+    path: str | None = None
+    path_prefix: str | None = None
+    methods: frozenset[str] = frozenset()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    allow: frozenset[PathRelaxation] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """How to speak TLS to one peer; None means the default. Verification can't be turned off."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a route forwards to.
+
+    Exactly one of host and unix_path is set. base_path is put before the request's path and never ends in ``/``.
+    host_header is what ``Host`` says unless preserve_host.
+    """
+
+    host: str | None
+    port: int
+    unix_path: str | None
+    base_path: bytes
+    host_header: bytes
+    tls: TLS | None  # None: plain http
+    strip_prefix: bytes  # empty: nothing is removed
+    preserve_host: bool = False
+    connect_timeout: float = 2.0
+    response_timeout: float = 60.0
+    send_idle: float = 60.0
+    read_idle: float = 300.0
+    max_connections: int = 1024
+    max_connection_age: float = 60.0
+    max_body_bytes: int | None = None
+    token_header: bytes = b"Authorization"
+    drop_cookies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPolicy:
+    """What a route asks of the caller's token.
+
+    issuers: names of trusted issuers. require_claims: dotted path to the values of which one must be there.
+    """
+
+    issuers: frozenset[str]
+    header: str = "authorization"  # lower-case
+    require_scope: tuple[str, ...] = ()
+    require_claims: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    clients: frozenset[str] = frozenset()
+    max_actor_depth: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A set that an issued token's audience or scope is held against.
+
+    required: all of these must be there. allowed: nothing beyond these; None means that nothing is checked.
+    """
+
+    required: frozenset[str] = frozenset()
+    allowed: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What a route expects of every issued token it uses, judged on every use."""
+
+    audience: Expected = Expected()
+    scope: Expected = Expected()
+    same_subject: bool = True
+    semantics: Semantics | None = None  # None: any
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a route asks the authorization server for. ``requested_token_type`` is a URI, or None: not sent."""
+
+    authorization_server: str
+    audience: tuple[str, ...] = ()
+    resource: tuple[str, ...] = ()
+    scope: tuple[str, ...] = ()
+    requested_token_type: str | None = None
+    actor_token: str | None = None  # the name of a workload token
+    expect: Expect = Expect()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route. ``exchange`` is None for ``exchange: none``: no credential is needed and none is forwarded.
+
+    place: where the file defines it, ``file:line``.
+    """
+
+    name: str
+    listener: str
+    match: Match
+    upstream: Upstream
+    subject: SubjectPolicy
+    exchange: Exchange | None
+    place: str = field(default="", compare=False)

@@ -1,0 +1,126 @@
+"""Tokens as the gateway knows them: whose they are, for whom, how long; their text is never in a ``repr``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Final
+
+#: RFC 8693 §3 and RFC 7519: short names usable in configuration, and what they stand for.
+TOKEN_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        name: f"urn:ietf:params:oauth:token-type:{name}"
+        for name in ("access_token", "refresh_token", "id_token", "saml1", "saml2", "jwt")
+    }
+)
+ACCESS_TOKEN: Final = TOKEN_TYPES["access_token"]
+JWT: Final = TOKEN_TYPES["jwt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One link of an actor chain (RFC 8693 §4.1). ``iss`` is the token's own issuer where the claim names none."""
+
+    iss: str | None
+    sub: str
+
+
+class Semantics(StrEnum):
+    """What the issued token shows (RFC 8693 §1.1): an actor beside the subject, or the subject alone."""
+
+    DELEGATION = "delegation"
+    IMPERSONATION = "impersonation"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A verified subject token: what the caller presented, after its signature, times and audience were checked.
+
+    expires_at: wall-clock seconds since the epoch, from ``exp``.
+    actors: the ``act`` chain, outermost first; only the outermost may serve a decision.
+    digest: SHA-256 of the token's text.
+    """
+
+    issuer: str  # the trusted issuer's name in the configuration
+    iss: str
+    sub: str
+    token_type: str  # the URI an exchange calls it by
+    token_id: str
+    expires_at: float
+    scope: frozenset[str]
+    client_id: str | None
+    acr: str | None
+    actors: tuple[Actor, ...]
+    digest: bytes = field(repr=False)
+    token: str = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadToken:
+    """A token that is ours: read from a file, presented as actor token.
+
+    identity: what a cache key counts it by: ``iss`` and ``sub`` where it is a JWT (it rotates), its digest otherwise.
+    """
+
+    name: str
+    token_type: str
+    token_id: str
+    identity: bytes = field(repr=False)
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """What the authorization server gave us for the upstream, with everything later checks need to know.
+
+    audience, scope, actors: None where the token can't be read and the reply did not say.
+    verified: ``signature`` (a JWT of an issuer whose keys we have), ``claims`` (a JWT read without a key) or ``taken``.
+    """
+
+    authorization_server: str
+    token_type: str
+    token_id: str
+    iss: str | None
+    sub: str | None
+    audience: frozenset[str] | None
+    scope: frozenset[str] | None
+    actors: tuple[Actor, ...] | None
+    verified: str
+    token: str = field(repr=False)
+
+    @property
+    def semantics(self) -> Semantics:
+        """What the token shows; UNKNOWN where nobody here can read it."""
+        if self.actors is None:
+            return Semantics.UNKNOWN
+        return Semantics.DELEGATION if self.actors else Semantics.IMPERSONATION
+
+
+def token_id(token: str, claims: Mapping[str, Any] | None = None) -> str:
+    """Name a token without showing it: ``jti:…`` where it has one, else ``sha256:`` and 16 hex digits."""
+    jti = claims.get("jti") if claims else None
+    if isinstance(jti, str) and jti and len(jti) <= 128 and jti.isprintable():
+        return f"jti:{jti}"
+    return f"sha256:{sha256(token.encode()).hexdigest()[:16]}"
+
+
+def act_chain(claims: Mapping[str, Any]) -> tuple[Actor, ...]:
+    """Return the actors that ``act`` tells of, outermost first (RFC 8693 §4.1).
+
+    ValueError: an ``act`` that is no object, has no ``sub`` of text, or is nested more than 32 deep.
+    """
+    chain: list[Actor] = []
+    act, iss = claims.get("act"), claims.get("iss")
+    while act is not None:
+        if not isinstance(act, Mapping) or len(chain) == 32:
+            raise ValueError("act is not a chain of actors")
+        sub = act.get("sub")
+        actor_iss = act.get("iss", iss)
+        if not isinstance(sub, str) or not sub or not (actor_iss is None or isinstance(actor_iss, str)):
+            raise ValueError("an actor has no subject")
+        chain.append(Actor(actor_iss, sub))
+        act = act.get("act")
+    return tuple(chain)
