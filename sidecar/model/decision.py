@@ -1,9 +1,10 @@
 """What ``decide`` came to: how far the request got, and either a token for the upstream or a refusal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sidecar.model.refusal import Refusal
+from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
 from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 
@@ -19,11 +20,31 @@ class CacheResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """One exchange that was made, also a failed one: what its receipt and its metrics tell.
+
+    request: the one that caused it; others may have waited for it. cache: MISS, or REFRESHED for one ahead of time.
+    issued: None where it failed; refusal: None where it did not. lifetime, duration: seconds.
+    """
+
+    exchange_id: str
+    request: RequestHead
+    route: Route
+    subject: Subject
+    actor: WorkloadToken | None
+    cache: CacheResult
+    issued: IssuedToken | None
+    lifetime: float
+    refusal: Refusal | None
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """An issued token in use, and how it was come by.
 
-    exchange_id: names the exchange whose receipt tells of it.
-    lifetime: seconds it was issued for.
+    exchange_id: names the exchange whose receipt tells of it. lifetime: seconds it was issued for.
+    fragment: what every receipt of its use has in common. waited: seconds this request waited for an exchange.
     """
 
     token: IssuedToken
@@ -31,16 +52,20 @@ class Grant:
     exchange_id: str
     lifetime: float
     cache: CacheResult
+    fragment: str = field(default="", repr=False)
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How far a request came. Without a refusal it may be forwarded, with the grant's token or, on a route with
-    ``exchange: none``, with none.
+    """How far a request came. Without a refusal it may be forwarded: with the grant's token, or with none on a route
+    whose ``exchange`` is ``none``.
 
+    left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream.
     """
 
     route: Route | None = None
     subject: Subject | None = None
     grant: Grant | None = None
     refusal: Refusal | None = None
+    left_behind: tuple[bytes, ...] = field(default=(), repr=False)

@@ -6,14 +6,17 @@ What a token's claims must say is judged by the callers.
 """
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, KeyParameters, OctKey, OKPKey, RSAKey, import_key
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, Key, KeyParameters, OKPKey, RSAKey, import_key
+from joserfc.util import urlsafe_b64decode
 
 # RFC 9864 deprecates the name "EdDSA" for "Ed25519"; servers will send it for years, and a log line each is noise.
 warnings.filterwarnings("ignore", "EdDSA is deprecated")
@@ -28,6 +31,18 @@ CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 DEFAULT_ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
 MIN_RSA_BITS: Final = 2048
 MAX_TOKEN_BYTES: Final = 16 * 1024
+
+# Header parameters that nobody here knows are ignored, as RFC 7515 §4 asks (some servers add their own), and a header
+# may carry a certificate chain; the library's defaults refuse both. What is critical is refused in peek().
+_REGISTRY: Final = jws.JWSRegistry(algorithms=tuple(ALGORITHMS), strict_check_header=False)
+_REGISTRY.max_header_length = MAX_TOKEN_BYTES
+
+# Moduli of the flawed generator of CVE-2017-15361 (ROCA) are powers of 65537 modulo each of these primes; other
+# moduli pass all of these tests once in some 100 million.
+_ROCA: Final = tuple(
+    (prime, frozenset(pow(65537, exponent, prime) for exponent in range(prime)))
+    for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+)
 
 
 class JWTError(Exception):
@@ -84,12 +99,11 @@ def peek(token: str) -> SignedToken:
     if len(token) > MAX_TOKEN_BYTES or token.count(".") != 2:
         raise JWTError("not a compact JWS")
     try:
-        signature = jws.extract_compact(token.encode("ascii"))
-        header = signature.headers()
-        claims = strict_json(signature.payload)
-    except (JoseError, ValueError, TypeError, RecursionError):
+        protected, payload, _ = (urlsafe_b64decode(part.encode("ascii")) for part in token.split("."))
+        header, claims = strict_json(protected), strict_json(payload)
+    except (ValueError, RecursionError):
         raise JWTError("not a compact JWS over JSON") from None
-    if not isinstance(claims, dict) or not isinstance(header.get("alg"), str):
+    if not isinstance(header, dict) or not isinstance(claims, dict) or not isinstance(header.get("alg"), str):
         raise JWTError("not a JSON object with an algorithm")
     if "crit" in header or header.get("b64", True) is not True:
         raise JWTError("critical header parameters are not understood")
@@ -112,7 +126,7 @@ def verify(token: str, keys: VerificationKeys, algorithms: Sequence[str]) -> Sig
         raise UnknownKeyError("no key fits")
     for key in candidates:
         try:
-            jws.deserialize_compact(token, key, algorithms=[algorithm])
+            jws.deserialize_compact(token, key, registry=_REGISTRY)
         except (JoseError, ValueError):
             continue
         return signed
@@ -142,7 +156,8 @@ def private_key(text: bytes, algorithm: str) -> Key:
     if key_class is None:
         raise KeyFormatError(f"{algorithm} is no algorithm for signing")
     try:
-        key = import_key(json.loads(text)) if text.lstrip().startswith(b"{") else key_class.import_key(text)
+        with _quiet():
+            key = import_key(json.loads(text)) if text.lstrip().startswith(b"{") else key_class.import_key(text)
         usable = key.is_private and _key_fits(key, algorithm)
     except (JoseError, ValueError, TypeError):
         raise KeyFormatError("not a PEM or JWK private key") from None
@@ -167,18 +182,20 @@ def jwk_set(keys: Sequence[Key]) -> dict[str, Any]:
 
 
 def strict_json(text: bytes | str) -> Any:
-    """Parse JSON as the field should: UTF-8, no duplicate members, no NaN or Infinity.
+    """Parse JSON as the field should: UTF-8, no duplicate members, no lone surrogates, no NaN or Infinity.
 
     ValueError: it is anything else; the message names none of its content. RecursionError: it is nested too deep.
     """
     try:
-        return json.loads(
-            text if isinstance(text, str) else text.decode("utf-8"),
-            object_pairs_hook=_unique_members,
-            parse_constant=_refuse_constant,
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        document = json.loads(
+            text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant, parse_float=_finite
         )
+        if "\\u" in text:  # only an escape can bring in half a surrogate pair, which can't be encoded again
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
     except ValueError:
         raise ValueError("not strict JSON") from None
+    return document
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -192,6 +209,18 @@ def _refuse_constant(_: str) -> NoReturn:
     raise ValueError("not a JSON number")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a JSON number")
+    return number
+
+
+def _quiet() -> "warnings.catch_warnings[None]":
+    """Silence the library's warnings about weak keys: they are refused here, and a warning can be made an error."""
+    return warnings.catch_warnings(action="ignore", category=SecurityWarning)
+
+
 def _public_key(member: object) -> Key | None:
     """One member of a set as a key, or None where it is not one that may verify signatures."""
     if not isinstance(member, dict) or member.get("use", "sig") != "sig":
@@ -200,14 +229,23 @@ def _public_key(member: object) -> Key | None:
     if not isinstance(operations, list) or "verify" not in operations:
         return None
     try:
-        key = import_key(member)
-        if isinstance(key, OctKey) or (isinstance(key, RSAKey) and key.raw_value.key_size < MIN_RSA_BITS):
+        with _quiet():
+            key = import_key(member)
+        if key.is_private:  # a secret that was published proves nothing
+            return None
+        if isinstance(key.raw_value, RSAPublicKey) and not _sound(key.raw_value):
             return None
         if not isinstance(member.get("kid", ""), str) or not isinstance(member.get("alg", ""), str):
             return None
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return key
+
+
+def _sound(public: RSAPublicKey) -> bool:
+    """Whether an RSA key is long enough and not of the generator whose keys can be factored (RFC 8725 §3.5)."""
+    modulus = public.public_numbers().n
+    return public.key_size >= MIN_RSA_BITS and not all(modulus % prime in residues for prime, residues in _ROCA)
 
 
 def _key_fits(key: Key, algorithm: str) -> bool:

@@ -1,0 +1,278 @@
+"""The composition root: everything is made here, once, and taken down here in order.
+
+Listeners up, then ready; on the way down not ready, then no new connections, then what runs to its end. Nothing is
+decided about any request.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from aiohttp import http_parser, web
+from prometheus_client import Gauge
+
+import sidecar
+from sidecar.config.addresses import Address
+from sidecar.config.load import Loaded
+from sidecar.config.schema import Listener as ListenerSection
+from sidecar.config.schema import ListenerTLS
+from sidecar.exchange.cache import TokenCache
+from sidecar.exchange.exchanger import Exchanger
+from sidecar.faces.admin import CacheStatus, ConfigStatus, RouteStatus, Status, admin_application
+from sidecar.faces.gateway import Gateway
+from sidecar.inbound.server import GatewayServer
+from sidecar.model.receipt import resource_server
+from sidecar.observe.journal import Journal
+from sidecar.observe.lag import LoopLag
+from sidecar.observe.line_writer import LineWriter
+from sidecar.observe.metrics import Metrics
+from sidecar.observe.receipts import Receipts
+from sidecar.snapshot import Snapshot, build
+
+log = logging.getLogger("sidecar")
+
+SWEEP_EVERY: Final = 5.0  # seconds between two looks for tokens that have expired
+LAST_RECEIPTS: Final = 2.0  # seconds for writing what is queued at the end
+
+
+class StartError(Exception):
+    """The gateway can't start; the message says why, for operators."""
+
+
+class App:
+    """One gateway process: its listeners, its admin listener, and what they share.
+
+    ConfigError, when made: something shows only when the configuration's parts meet. StartError, when started.
+    """
+
+    def __init__(self, loaded: Loaded, metrics: Metrics | None = None) -> None:
+        self.config = loaded.config
+        self.metrics = metrics or Metrics(sidecar.__version__)
+        self.snapshot: Snapshot = build(loaded, self.metrics)
+        self.draining = False
+        #: Where each listener listens, the admin listener as ``admin``; filled by ``start``.
+        self.addresses: dict[str, Address] = {}
+        self._file = loaded.positions.file
+        self._loaded_at = time.time()
+        self._ready = False
+        self._began = time.monotonic()
+        self._writer = _writer(self.config.receipts.sink, self.metrics)
+        self._journal = Journal(self.metrics, _receipts(loaded, self._writer))
+        cache = self.config.cache
+        self.exchanger = Exchanger(
+            TokenCache(
+                max_entries=cache.max_entries,
+                max_bytes=cache.max_bytes,
+                negative_lifetime=cache.negative_lifetime,
+                on_evict=lambda reason: self.metrics.cache_evictions.labels(reason).inc(),
+            ),
+            self._journal,
+        )
+        self._lag = LoopLag()
+        self._gateway = Gateway(
+            self, self.exchanger.obtain, self._journal, max_in_flight=self.config.gateway.max_in_flight
+        )
+        self._servers: list[GatewayServer] = []
+        self._sockets: list[asyncio.Server] = []
+        self._admin: web.AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watch()
+
+    async def start(self) -> None:
+        """Bind all listeners and become ready. StartError: one can't be bound, or receipts can't be written."""
+        if http_parser.HttpRequestParser.__module__ != "aiohttp._http_parser":
+            # The pure Python parser lets pass what the compiled one refuses; a gateway can't live with that.
+            raise StartError("aiohttp was installed without its compiled HTTP parser")
+        if self._writer is not None:
+            self._writer.start()
+        self._tasks = [asyncio.create_task(self._lag.run()), asyncio.create_task(self._sweep())]
+        try:
+            for name, section in self.config.gateway.all_listeners.items():
+                self.addresses[name] = await self._listen(name, section)
+            self.addresses["admin"] = await self._listen_admin()
+        except OSError as error:
+            raise StartError(f"can't listen: {os.strerror(error.errno) if error.errno else error}") from None
+        except ssl.SSLError:
+            raise StartError("a listener's certificate and key can't be used") from None
+        self._ready = True
+        log.info("ready", extra={"listeners": {name: _shown(address) for name, address in self.addresses.items()}})
+
+    async def drain(self) -> None:
+        """Stop serving as the configuration's ``drain`` says: not ready at once, then no new connections, then end."""
+        drain = self.config.gateway.drain
+        self._ready, self.draining = False, True
+        log.info("draining", extra={"delay_s": drain.delay, "grace_s": drain.grace})
+        await asyncio.sleep(drain.delay)
+        for server in self._sockets:
+            server.close()
+        for connections in self._servers:
+            connections.pre_shutdown()
+        await asyncio.gather(*(connections.shutdown(drain.grace) for connections in self._servers))
+
+    async def close(self) -> None:
+        """Take everything down; what still runs is cut off."""
+        self._ready, self.draining = False, True
+        for server in self._sockets:
+            server.close()
+        await asyncio.gather(*(connections.shutdown(0) for connections in self._servers))
+        if self._admin is not None:
+            await self._admin.cleanup()
+        await self.exchanger.close()
+        await self.snapshot.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._journal.receipts.close(LAST_RECEIPTS)
+        for address in self.addresses.values():
+            if address.unix_path is not None:
+                _remove_stale(address.unix_path)
+        log.info("stopped")
+
+    def ready(self) -> bool:
+        """Whether requests are served and nothing drains; nobody else's health counts."""
+        return self._ready
+
+    def status(self) -> Status:
+        """What ``/status`` shows."""
+        servers = self.metrics.authorization_server_available
+        return Status(
+            version=sidecar.__version__,
+            uptime_seconds=round(time.monotonic() - self._began, 1),
+            ready=self._ready,
+            config=ConfigStatus(self._file, datetime.fromtimestamp(self._loaded_at, UTC).isoformat("T", "seconds"), ()),
+            routes=tuple(self._route_status()),
+            authorization_servers=_availability(servers, self.config.authorization_servers),
+            trusted_issuers=_availability(self.metrics.trusted_issuer_available, self.config.trusted_issuers),
+            cache=CacheStatus(len(self.exchanger.cache), self.exchanger.cache.size),
+            recent_refusals={kind.value: count for kind, count in self.metrics.recent_refusals().items()},
+        )
+
+    async def _listen(self, name: str, section: ListenerSection) -> Address:
+        gateway = self.config.gateway
+        connections = GatewayServer(
+            partial(self._gateway.serve, name),
+            self._gateway.malformed,
+            keepalive_timeout=gateway.keepalive_timeout,
+            max_header_bytes=gateway.max_header_bytes,
+        )
+        self._servers.append(connections)
+        loop = asyncio.get_running_loop()
+        context = _tls_context(section.tls) if section.tls is not None else None
+        address = section.listen
+        if address.unix_path is not None:
+            _remove_stale(address.unix_path)
+            server = await loop.create_unix_server(connections, address.unix_path, ssl=context)
+        else:
+            host = address.host.strip("[]") if address.host is not None else None
+            server = await loop.create_server(connections, host, address.port, ssl=context, backlog=1024)
+        self._sockets.append(server)
+        return _bound(address, server.sockets[0].getsockname())
+
+    async def _listen_admin(self) -> Address:
+        section = self.config.admin
+        address = section.listen
+        application = admin_application(
+            self, self.metrics, listen_host=address.host, loopback_only=section.pages == "loopback"
+        )
+        self._admin = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=75)
+        await self._admin.setup()
+        site: web.BaseSite
+        if address.unix_path is not None:
+            _remove_stale(address.unix_path)
+            site = web.UnixSite(self._admin, address.unix_path)
+        else:
+            site = web.TCPSite(self._admin, (address.host or "").strip("[]"), address.port)
+        await site.start()
+        return _bound(address, self._admin.addresses[0])
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            self.exchanger.cache.sweep(time.monotonic())
+
+    def _watch(self) -> None:
+        """Have the metrics ask for what is true at the moment of a scrape."""
+        metrics, cache = self.metrics, self.exchanger.cache
+        metrics.requests_in_flight.set_function(lambda: self._gateway.in_flight)
+        metrics.cache_entries.set_function(lambda: len(cache))
+        metrics.cache_bytes.set_function(lambda: cache.size)
+        metrics.event_loop_lag.set_function(self._lag.worst)
+        metrics.watch_upstream_connections(self._upstream_connections)
+        metrics.config_last_reload_successful.set(1)
+        metrics.config_last_reload_timestamp.set(self._loaded_at)
+        metrics.define(
+            exchanges={
+                route.name: route.exchange.authorization_server if route.exchange is not None else None
+                for route in self.snapshot.routes.values()
+            },
+            authorization_servers=self.config.authorization_servers,
+            trusted_issuers=self.config.trusted_issuers,
+        )
+
+    def _upstream_connections(self) -> Iterator[tuple[str, str, int]]:
+        for route, pool in self.snapshot.pools.items():
+            yield route, "active", pool.active
+            yield route, "idle", pool.idle
+
+    def _route_status(self) -> Iterator[RouteStatus]:
+        for route in self.snapshot.routes.values():
+            counts = self.metrics.route(route.name)
+            yield RouteStatus(
+                route.name,
+                route.listener,
+                resource_server(route.upstream),
+                sum(counts.requests.values()),
+                sum(counts.rejections.values()),
+            )
+
+
+def _writer(sink: str, metrics: Metrics) -> LineWriter | None:
+    if sink == "none":
+        return None
+    return LineWriter(None if sink == "stdout" else sink, metrics.receipts_dropped.inc)
+
+
+def _receipts(loaded: Loaded, writer: LineWriter | None) -> Receipts:
+    section = loaded.config.receipts
+    key = None
+    if section.subject == "hashed" and section.subject_key_file is not None:
+        key = Path(section.subject_key_file).read_bytes()
+    return Receipts(writer, subject_key=key, uses=section.uses == "all", refuse=section.on_failure == "refuse")
+
+
+def _availability(gauge: Gauge, names: Iterable[str]) -> dict[str, bool | None]:
+    """What a gauge by name says; None for those nobody asked yet."""
+    known = {next(iter(sample.labels.values())): sample.value > 0 for sample in next(iter(gauge.collect())).samples}
+    return {name: known.get(name) for name in names}
+
+
+def _tls_context(section: ListenerTLS) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=section.client_ca_file)
+    context.load_cert_chain(section.cert_file, section.key_file, password=lambda: b"")
+    if section.client_ca_file is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that an earlier process left behind; anything else at its place stays, and binding fails."""
+    if Path(path).is_socket():
+        Path(path).unlink()
+
+
+def _bound(address: Address, name: object) -> Address:
+    """The address that was really bound: the system chose the port where the file says 0."""
+    return replace(address, port=name[1]) if isinstance(name, tuple) else address
+
+
+def _shown(address: Address) -> str:
+    return f"unix:{address.unix_path}" if address.unix_path is not None else f"{address.host}:{address.port}"

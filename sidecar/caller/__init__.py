@@ -1,0 +1,1 @@
+"""What the caller presents: taken out of the request, and verified."""

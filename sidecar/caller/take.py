@@ -1,0 +1,112 @@
+"""Exactly one bearer token, out of the request (RFC 6750 §2, RFC 9110 §11).
+
+Pure. The credential is taken from one place; found anywhere else in the head as well, the request is refused, since
+what passes through would carry the caller's token to the upstream.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from sidecar.model.refusal import Kind, Refused, refuse
+from sidecar.model.request import RequestHead
+
+AUTHORIZATION: Final = b"authorization"
+
+_BEARER: Final = re.compile(rb"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
+_ANY_BEARER: Final = re.compile(rb"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
+_TOKEN: Final = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
+_QUERY_TOKEN: Final = re.compile(rb"(?:^|&)access_token=([^&]*)", re.IGNORECASE)
+#: A last segment shorter than this is no signature; searching for it would find ordinary words.
+_SHORTEST_SEGMENT: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The token that the caller presented, not verified yet."""
+
+    token: str = field(repr=False)
+
+
+def take(request: RequestHead, header: str, *, trusted_peer: bool, ingress: bool, drop_cookies: bool) -> Credential:
+    """Return the one credential of a request.
+
+    header: lower-case name of the field that carries it; any but Authorization carries the token alone, and counts only
+    where the peer is trusted. ingress: a token in the query is refused whatever it is.
+    Refused: MISSING_TOKEN where there is none or another scheme, INVALID_REQUEST for two, a malformed one, or one in a
+    second place.
+    """
+    name = header.encode()
+    if name == AUTHORIZATION:
+        token = _bearer(request.values(AUTHORIZATION))
+    else:
+        token = _bare(request.values(name) if trusted_peer else [])
+    if (ingress and request.query is not None and _QUERY_TOKEN.search(request.query)) or _elsewhere(
+        request, token, name, drop_cookies=drop_cookies
+    ):
+        raise _second_place()
+    return Credential(token.decode())
+
+
+def refuse_second_place(request: RequestHead, *, ingress: bool, drop_cookies: bool) -> tuple[bytes, ...]:
+    """On a route that needs no credential: refuse a request whose bearer token is in a second place too.
+
+    Returns the needles of the tokens that were there, which must not be found in what goes upstream.
+    """
+    if ingress and request.query is not None and _QUERY_TOKEN.search(request.query):
+        raise _second_place()
+    tokens = [match[1] for value in request.values(AUTHORIZATION) if (match := _BEARER.fullmatch(value))]
+    for token in tokens:
+        if _elsewhere(request, token, AUTHORIZATION, drop_cookies=drop_cookies):
+            raise _second_place()
+    return tuple(needle(token) for token in tokens)
+
+
+def needle(token: bytes) -> bytes:
+    """Return what to search for to find a token: a JWT's signature, the whole text of any other."""
+    segments = token.split(b".")
+    return segments[-1] if len(segments) == 3 and len(segments[-1]) >= _SHORTEST_SEGMENT else token
+
+
+def _bearer(values: list[bytes]) -> bytes:
+    if not values:
+        raise refuse(Kind.MISSING_TOKEN, "A bearer token is needed.")
+    if len(values) > 1:
+        raise refuse(Kind.INVALID_REQUEST, "There is more than one Authorization field.")
+    match = _BEARER.fullmatch(values[0])
+    if match is not None:
+        return match[1]
+    if _ANY_BEARER.search(values[0]):
+        raise refuse(Kind.INVALID_REQUEST, "The Authorization field is malformed.")
+    raise refuse(Kind.MISSING_TOKEN, "A bearer token is needed.")
+
+
+def _bare(values: list[bytes]) -> bytes:
+    if not values:
+        raise refuse(Kind.MISSING_TOKEN, "A token is needed.")
+    if len(values) > 1 or not _TOKEN.fullmatch(values[0]):
+        raise refuse(Kind.INVALID_REQUEST, "The field that carries the token is malformed.")
+    return values[0]
+
+
+def _elsewhere(request: RequestHead, token: bytes, name: bytes, *, drop_cookies: bool) -> bool:
+    """Whether the token, or its signature alone, stands anywhere in the head but in the field it was taken from."""
+    sought = needle(token)
+    if sought in request.path or (request.query is not None and sought in request.query):
+        return True
+    if b"%" in request.path or (request.query is not None and b"%" in request.query):
+        decoded = unquote_to_bytes(request.path) + b"?" + unquote_to_bytes(request.query or b"")
+        if sought in decoded:
+            return True
+    for key, value in request.fields:
+        lowered = key.lower()
+        if lowered == name or (drop_cookies and lowered == b"cookie"):
+            continue
+        if sought in value or sought in key:
+            return True
+    return False
+
+
+def _second_place() -> Refused:
+    return refuse(Kind.INVALID_REQUEST, "The token is in a second place.")

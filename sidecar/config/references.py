@@ -1,0 +1,74 @@
+"""Names that must refer to something: routes to listeners, issuers, servers and workload tokens; names given once.
+
+Where only one is defined it need not be named; where there are several it must be. Works on the file's content, as
+``rules`` does.
+"""
+
+from collections.abc import Iterator
+
+from sidecar.config.problems import Finding
+from sidecar.config.tree import Part
+from sidecar.config.wording import nearest
+
+
+def findings(root: Part) -> Iterator[Finding]:
+    """Return which names of a file refer to nothing, are missing, or are given twice."""
+    servers = root["authorization_servers"]
+    for _, issuer in root["trusted_issuers"].members():
+        named = issuer["authorization_server"]
+        yield from _known(named, servers, "authorization server")
+        server = servers[named.text or ""]
+        if isinstance(server.value, dict) and "issuer" not in server:
+            yield named.finding("this authorization server has no issuer to take")
+    seen: set[str] = set()
+    for route in root["routes"].items():
+        name = route["name"].text
+        if name is not None:
+            if name in seen:
+                yield route["name"].finding("another route has this name")
+            seen.add(name)
+        yield from _listener(root, route)
+        if isinstance(route["exchange"].value, dict):
+            yield from _exchange(root, route)
+
+
+def _listener(root: Part, route: Part) -> Iterator[Finding]:
+    listeners = root["gateway"]["listeners"]
+    if "listeners" not in root["gateway"]:
+        listeners = Part({"default": {}}, listeners.path)
+    yield from _known(route["listener"], listeners, "listener")
+    if "listener" not in route and len(listeners.members()) > 1:
+        yield route["listener"].finding(f"missing; one of {_names(listeners)}")
+
+
+def _exchange(root: Part, route: Part) -> Iterator[Finding]:
+    exchange, issuers, servers = route["exchange"], root["trusted_issuers"], root["authorization_servers"]
+    named = list(route["subject"]["issuers"].items())
+    for part in named:
+        yield from _known(part, issuers, "trusted issuer")
+    if not named and len(issuers.members()) != 1 and _lists(issuers):
+        yield route["subject"]["issuers"].finding(_which(issuers, "a trusted issuer"))
+    yield from _known(exchange["authorization_server"], servers, "authorization server")
+    if "authorization_server" not in exchange and len(servers.members()) != 1 and _lists(servers):
+        yield exchange["authorization_server"].finding(_which(servers, "an authorization server"))
+    yield from _known(exchange["actor_token"], root["workload_tokens"], "workload token")
+
+
+def _known(part: Part, defined: Part, what: str) -> Iterator[Finding]:
+    if part.text is not None and part.text not in defined and _lists(defined):
+        near = nearest(part.text, [name for name, _ in defined.members()])
+        yield part.finding(f"no {what} of this name is defined{near}")
+
+
+def _lists(defined: Part) -> bool:
+    """Whether names are defined here, or none are; false where something else stands, which the schema reports."""
+    return defined.value is None or isinstance(defined.value, dict)
+
+
+def _which(defined: Part, what: str) -> str:
+    names = _names(defined)
+    return f"missing; one of {names}" if names else f"an exchange needs {what}, and none is defined"
+
+
+def _names(defined: Part) -> str:
+    return ", ".join(name for name, _ in defined.members())

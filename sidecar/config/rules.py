@@ -1,0 +1,164 @@
+"""What is wrong between keys: one needs another, two exclude each other, a peer would be spoken to in the clear.
+
+Works on the file's content, not on the schema's models, so that these mistakes are reported together with all others.
+A value that the schema refuses is passed over here. Names that must refer to something are in ``references``.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from sidecar.config import addresses, paths
+from sidecar.config.problems import Finding
+from sidecar.config.schema.gateway import DEFAULT_ADMIN_LISTEN, DEFAULT_LISTEN
+from sidecar.config.tree import Part
+
+T = TypeVar("T")
+
+_PLAIN_HTTP: Final = (
+    "plain http to another machine; use https, or say allow_plain_http: true where the network encrypts"
+)
+
+
+def findings(root: Part) -> Iterator[Finding]:
+    """Return what is wrong between the keys of a file."""
+    yield from _listeners(root)
+    if root["receipts"]["subject"].value == "hashed" and "subject_key_file" not in root["receipts"]:
+        yield root["receipts"]["subject_key_file"].finding("missing; hashed subjects need a key")
+    for _, issuer in root["trusted_issuers"].members():
+        yield from _issuer(issuer)
+    for _, server in root["authorization_servers"].members():
+        yield from _server(server)
+    for route in root["routes"].items():
+        yield from _match(route)
+        yield from _upstream(route["upstream"])
+        yield from _subject(root, route)
+
+
+def _listeners(root: Part) -> Iterator[Finding]:
+    gateway = root["gateway"]
+    if "listen" in gateway and "listeners" in gateway:
+        yield gateway["listeners"].finding("should not stand beside listen; give one of them")
+    if "listeners" in gateway and not gateway["listeners"].members():
+        yield gateway["listeners"].finding("should name at least one listener")
+    taken: list[addresses.Address] = []
+    parts = [listener["listen"] for _, listener in gateway["listeners"].members()]
+    if "listeners" not in gateway:
+        parts = [_or_default(gateway["listen"], DEFAULT_LISTEN)]
+    for part in [*parts, _or_default(root["admin"]["listen"], DEFAULT_ADMIN_LISTEN)]:
+        address = _read(addresses.listen_address, part)
+        if address is not None and any(address.overlaps(other) for other in taken):
+            yield part.finding("should not be the address of another listener")
+        taken += [address] if address else []
+    for _, listener in gateway["listeners"].members():
+        address = _read(addresses.listen_address, listener["listen"])
+        open_to_others = address is not None and not address.is_local and "client_ca_file" not in listener["tls"]
+        if listener["direction"].value == "egress" and open_to_others:
+            yield listener["listen"].finding(
+                "egress should listen on loopback or a unix socket, or have tls.client_ca_file"
+            )
+
+
+def _issuer(issuer: Part) -> Iterator[Finding]:
+    yield from _either(issuer, "issuer", "authorization_server")
+    sources = [name for name in ("discovery_url", "jwks_uri", "jwks_file") if name in issuer]
+    for name in sources[1:]:
+        yield issuer[name].finding(f"should not stand beside {sources[0]}; give one of them")
+    if not sources and "issuer" in issuer:
+        yield from _discoverable(issuer["issuer"])
+        yield from _plain_http(issuer["issuer"], issuer)
+    for name in ("discovery_url", "jwks_uri"):
+        yield from _plain_http(issuer[name], issuer)
+    yield from _key_pair(issuer["tls"])
+
+
+def _server(server: Part) -> Iterator[Finding]:
+    if isinstance(server.value, dict) and not any(
+        name in server for name in ("issuer", "discovery_url", "token_endpoint")
+    ):
+        yield server["issuer"].finding("missing; or else discovery_url or token_endpoint")
+    if "discovery_url" in server and "token_endpoint" in server:
+        yield server["token_endpoint"].finding("should not stand beside discovery_url; give one of them")
+    discovers = "token_endpoint" not in server and "discovery_url" not in server
+    if discovers and "issuer" in server:
+        yield from _discoverable(server["issuer"])
+        yield from _plain_http(server["issuer"], server)
+    for name in ("discovery_url", "token_endpoint"):
+        yield from _plain_http(server[name], server)
+    yield from _key_pair(server["tls"])
+    client = server["client_auth"]
+    if client["method"].value in ("client_secret_basic", "client_secret_post"):
+        yield from _either(client, "client_secret_file", "client_secret_env")
+
+
+def _match(route: Part) -> Iterator[Finding]:
+    match = route["match"]
+    yield from _either(match, "path_prefix", "path")
+    allowed = {item.text for item in match["allow"].items()}
+    for part in (match["path"], match["path_prefix"]):
+        for relaxation, what in paths.needed_relaxations(part.text or ""):
+            if relaxation not in allowed:
+                yield part.finding(f"no request with {what} gets here without match.allow: [{relaxation}]")
+    if route["upstream"]["strip_prefix"].value is True and "path" in match:
+        yield route["upstream"]["strip_prefix"].finding("there is nothing to strip without match.path_prefix")
+    seen: set[str] = set()
+    for name, part in match["headers"].members():
+        if name.lower() in seen:
+            yield Finding(part.path, "another key names this header; case makes no difference", at_key=True)
+        seen.add(name.lower())
+
+
+def _upstream(upstream: Part) -> Iterator[Finding]:
+    yield from _plain_http(upstream["url"], upstream)
+    yield from _key_pair(upstream["tls"])
+    url = _read(addresses.upstream_url, upstream["url"])
+    if url is not None and not url.secure and "tls" in upstream:
+        yield upstream["tls"].finding("has no effect without an https URL")
+
+
+def _subject(root: Part, route: Part) -> Iterator[Finding]:
+    subject = route["subject"]
+    if route["exchange"].value == "none":
+        if "subject" in route:
+            yield subject.finding("has no effect with exchange: none, where credentials are removed and not checked")
+        return
+    header = subject["header"].text or "authorization"
+    if header.lower() != "authorization" and not list(root["gateway"]["trusted_proxies"].items()):
+        yield subject["header"].finding("is taken from gateway.trusted_proxies only, and none is named there")
+
+
+def _either(part: Part, one: str, other: str) -> Iterator[Finding]:
+    """Exactly one of two keys has to be there."""
+    if isinstance(part.value, dict) and (one in part) == (other in part):
+        if one in part:
+            yield part[other].finding(f"should not stand beside {one}; give one of them")
+        else:
+            yield part[one].finding(f"missing; or else {other}")
+
+
+def _discoverable(issuer: Part) -> Iterator[Finding]:
+    if issuer.text is not None and _read(addresses.issuer_url, issuer) is None:
+        yield issuer.finding("should be a URL without query, where metadata is found; or else give discovery_url")
+
+
+def _plain_http(part: Part, owner: Part) -> Iterator[Finding]:
+    url = _read(addresses.upstream_url if part.path[-1] == "url" else addresses.url, part)
+    if url is not None and not url.secure and not url.is_local and owner["allow_plain_http"].value is not True:
+        yield part.finding(_PLAIN_HTTP)
+
+
+def _key_pair(tls: Part) -> Iterator[Finding]:
+    for name, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        if name in tls and other not in tls:
+            yield tls[name].finding(f"needs {other} beside it")
+
+
+def _or_default(part: Part, default: str) -> Part:
+    return part if part.value is not None else Part(default, part.path)
+
+
+def _read(function: Callable[[str], T], part: Part) -> T | None:
+    """A value as the schema would read it; None where it would refuse it."""
+    try:
+        return None if part.text is None else function(part.text)
+    except ValueError:
+        return None

@@ -1,0 +1,44 @@
+"""Which keys a configuration file has: version 1, as frozen models with a line about each key.
+
+A key is here only when its function exists. What a single key can't tell, because it takes two, is in
+``sidecar.config.rules`` and ``sidecar.config.references``.
+"""
+
+from sidecar.config.schema.gateway import Admin, Cache, Drain, Gateway, Listener, ListenerTLS, Receipts
+from sidecar.config.schema.root import Config
+from sidecar.config.schema.routes import Exchange, Expect, Match, Route, Subject, Upstream
+from sidecar.config.schema.servers import (
+    AuthorizationServer,
+    ClientAuth,
+    KeyClientAuth,
+    NoClientAuth,
+    PeerTLS,
+    SecretClientAuth,
+    TrustedIssuer,
+    WorkloadToken,
+)
+
+__all__ = [
+    "Admin",
+    "AuthorizationServer",
+    "Cache",
+    "ClientAuth",
+    "Config",
+    "Drain",
+    "Exchange",
+    "Expect",
+    "Gateway",
+    "KeyClientAuth",
+    "Listener",
+    "ListenerTLS",
+    "Match",
+    "NoClientAuth",
+    "PeerTLS",
+    "Receipts",
+    "Route",
+    "SecretClientAuth",
+    "Subject",
+    "TrustedIssuer",
+    "Upstream",
+    "WorkloadToken",
+]

@@ -1,0 +1,45 @@
+"""The whole file, and the few answers that need more than one of its sections."""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from sidecar.config.schema.base import Section, key
+from sidecar.config.schema.gateway import Admin, Cache, Gateway, Receipts
+from sidecar.config.schema.routes import Exchange, Route
+from sidecar.config.schema.servers import AuthorizationServer, TrustedIssuer, WorkloadToken
+from sidecar.config.schema.types import AtLeastOne, Name, Version
+
+
+class Config(Section):
+    """A configuration file. The methods rely on the checks of ``load``: every name refers to something."""
+
+    version: Version = Field(description="The version of the file's form: 1.")
+    gateway: Gateway = key({}, "Our listeners and limits.")
+    admin: Admin = key({}, "Probes and metrics.")
+    receipts: Receipts = key({}, "Where the account of exchanges goes.")
+    trusted_issuers: Mapping[Name, TrustedIssuer] = key({}, "Whose tokens callers may present.")
+    authorization_servers: Mapping[Name, AuthorizationServer] = key({}, "Whom we ask for exchanges.")
+    workload_tokens: Mapping[Name, WorkloadToken] = key({}, "Tokens that are ours.")
+    cache: Cache = key({}, "What is remembered of issued tokens.")
+    routes: AtLeastOne[Route] = Field(description="Which requests go where, with which token.")
+
+    def listener_of(self, route: Route) -> str:
+        """Return the name of the listener that a route exists on."""
+        return route.listener or next(iter(self.gateway.all_listeners))
+
+    def issuers_of(self, route: Route) -> tuple[str, ...]:
+        """Return the names of the trusted issuers whose tokens a route takes; none for ``exchange: none``."""
+        if route.exchange == "none":
+            return ()
+        return route.subject.issuers or tuple(self.trusted_issuers)
+
+    def server_of(self, exchange: Exchange) -> str:
+        """Return the name of the authorization server that an exchange asks."""
+        return exchange.authorization_server or next(iter(self.authorization_servers))
+
+    def issuer_of(self, trusted: TrustedIssuer) -> str:
+        """Return a trusted issuer's identifier, its own or its authorization server's."""
+        if trusted.authorization_server is None:
+            return trusted.issuer or ""
+        return self.authorization_servers[trusted.authorization_server].issuer or ""

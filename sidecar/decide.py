@@ -1,0 +1,57 @@
+"""The life of a request up to the upstream's door: match → take → verify → allow → exchange.
+
+One function over plain values. The gateway forwards what it decides and ``sidecar explain`` tells it, so they can never
+disagree. A step that is not visible here is in the wrong place.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from sidecar.caller.take import needle, refuse_second_place, take
+from sidecar.exchange.plan import Plan
+from sidecar.model.decision import Decision, Grant
+from sidecar.model.listener import Direction
+from sidecar.model.refusal import Kind, Oversize, Refused, refuse
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Route
+from sidecar.model.tokens import Subject
+from sidecar.policy import allow
+from sidecar.snapshot import Snapshot
+
+#: Comes by a token for the upstream; ``explain`` passes one that asks nobody and returns None.
+Exchange = Callable[[Plan, Subject, RequestHead], Awaitable[Grant | None]]
+
+
+async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -> Decision:
+    """Return what becomes of a request: a route and a token to forward it with, or a refusal and how far it came.
+
+    It never raises but for cancellation. Nothing may leave under a decision that has a refusal.
+    """
+    route: Route | None = None
+    subject: Subject | None = None
+    ingress = snapshot.listeners[request.listener].direction is Direction.INGRESS
+    try:
+        route = snapshot.table.match(request)
+        _fits(request, route)
+        if route.exchange is None:
+            left_behind = refuse_second_place(request, ingress=ingress, drop_cookies=route.upstream.drop_cookies)
+            return Decision(route, left_behind=left_behind)
+        credential = take(
+            request,
+            route.subject.header,
+            trusted_peer=snapshot.trusts(request.peer),
+            ingress=ingress,
+            drop_cookies=route.upstream.drop_cookies,
+        )
+        subject = await snapshot.verifier.verify(credential, route.subject.issuers)
+        allow(route.subject, subject)
+        grant = await exchange(snapshot.plans[route.name], subject, request)
+        return Decision(route, subject, grant, left_behind=(needle(credential.token.encode()),))
+    except Refused as refused:
+        return Decision(route, subject, refusal=refused.refusal)
+
+
+def _fits(request: RequestHead, route: Route) -> None:
+    """Refuse a body that says of itself that it is too large; one that does not say is counted while it passes."""
+    most = route.upstream.max_body_bytes
+    if most is not None and request.content_length is not None and request.content_length > most:
+        raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY)

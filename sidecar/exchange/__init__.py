@@ -1,0 +1,1 @@
+"""From a verified subject token to one for the upstream: ask, cache, judge (RFC 8693)."""

@@ -1,0 +1,113 @@
+"""What is asked of the authorization server, as one list of which both the form and the cache key are made.
+
+Because there is one list, nothing can be sent that the key does not know (RFC 8693 §2.1 for the form). The key is
+SHA-256 over the length-framed list, so that no two different lists can share one by concatenation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from sidecar.model.route import Exchange
+from sidecar.model.tokens import Subject, WorkloadToken
+
+GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+#: Parameters that the grant and the client authentication set; extra parameters may not name them.
+RESERVED: Final = frozenset(
+    {
+        "grant_type",
+        "audience",
+        "resource",
+        "scope",
+        "requested_token_type",
+        "subject_token",
+        "subject_token_type",
+        "actor_token",
+        "actor_token_type",
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of the form: what is sent, and what the key counts (the same but for a token that rotates)."""
+
+    name: str
+    value: str = field(repr=False)
+    counted: bytes = field(repr=False)
+
+    @classmethod
+    def plain(cls, name: str, value: str) -> "Parameter":
+        """Return a parameter that is counted as it is sent."""
+        return cls(name, value, value.encode())
+
+    def framed(self) -> bytes:
+        """Return what the key counts, framed by its length."""
+        return _framed(self.name.encode()) + _framed(self.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One exchange to be asked for: its parameters, without client authentication, and their key of 32 bytes."""
+
+    parameters: tuple[Parameter, ...] = field(repr=False)
+    key: bytes
+
+    @property
+    def form(self) -> list[tuple[str, str]]:
+        """The form's name and value pairs, in order."""
+        return [(parameter.name, parameter.value) for parameter in self.parameters]
+
+
+class Asker:
+    """Makes the asks of one route at one authorization server; what is the same for all of them is done once."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        server: str,
+        endpoint: str,
+        client_id: str,
+        extra_params: Mapping[str, str],
+    ) -> None:
+        """server: its name in the file. endpoint: the token endpoint, or where it is discovered from."""
+        fixed = [
+            Parameter.plain("grant_type", GRANT_TYPE),
+            *(Parameter.plain("audience", audience) for audience in exchange.audience),
+            *(Parameter.plain("resource", resource) for resource in exchange.resource),
+            *(Parameter.plain(name, value) for name, value in extra_params.items()),
+        ]
+        if exchange.scope:
+            fixed.append(Parameter.plain("scope", " ".join(exchange.scope)))
+        if exchange.requested_token_type:
+            fixed.append(Parameter.plain("requested_token_type", exchange.requested_token_type))
+        self._fixed = tuple(fixed)
+        self._digest = sha256(b"".join(_framed(part.encode()) for part in (server, endpoint, client_id)))
+        self._digest.update(b"".join(parameter.framed() for parameter in fixed))
+
+    def ask(self, subject: Subject, actor: WorkloadToken | None) -> Ask:
+        """Return what is to be asked for this subject token, and the actor token where the route adds one.
+
+        An actor token counts in the key by its identity: it rotates while it stays the same actor.
+        """
+        added = [
+            Parameter.plain("subject_token", subject.token),
+            Parameter.plain("subject_token_type", subject.token_type),
+        ]
+        if actor is not None:
+            added.append(Parameter("actor_token", actor.token, actor.identity))
+            added.append(Parameter.plain("actor_token_type", actor.token_type))
+        digest = self._digest.copy()
+        digest.update(b"".join(parameter.framed() for parameter in added))
+        return Ask((*self._fixed, *added), digest.digest())
+
+
+def _framed(part: bytes) -> bytes:
+    return len(part).to_bytes(4) + part

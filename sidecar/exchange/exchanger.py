@@ -1,0 +1,179 @@
+"""Key → cache → single flight → token endpoint → check: how a route comes by a token for its upstream.
+
+Each exchange runs in a task of its own that no request owns: the request that started it may leave, and a failure
+answers all who wait for it at once. Nothing is forwarded under an issued token before its exchange is written down.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import uuid4
+
+from sidecar.exchange.ask import Ask
+from sidecar.exchange.cache import Entry, TokenCache
+from sidecar.exchange.expect import judge
+from sidecar.exchange.plan import Plan
+from sidecar.exchange.schedule import REFRESH_INTERVAL
+from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.decision import CacheResult, Exchanged, Grant
+from sidecar.model.refusal import Kind, Refusal, Refused
+from sidecar.model.request import RequestHead
+from sidecar.model.tokens import Subject, WorkloadToken
+
+log = logging.getLogger("sidecar.exchange")
+
+
+class Journal(Protocol):
+    """Where lookups and exchanges are counted and written down."""
+
+    def looked_up(self, route: str, result: CacheResult) -> None:
+        """Count one lookup."""
+
+    def asking(self, authorization_server: str, change: int) -> None:
+        """Count an exchange that begins (1) or ends (-1)."""
+
+    async def exchanged(self, record: Exchanged) -> str:
+        """Count an exchange and write its receipt; return what the receipts of its uses will have in common.
+
+        Refused: the receipt must be written before anything is forwarded, and can't be.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """One request's need of a token."""
+
+    plan: Plan
+    ask: Ask
+    subject: Subject
+    actor: WorkloadToken | None
+    request: RequestHead
+
+
+class Exchanger:
+    """Comes by issued tokens for all routes of a process; outlives reloads, so that tokens do."""
+
+    def __init__(
+        self,
+        cache: TokenCache,
+        journal: Journal,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311 - spreads refreshes, hides nothing
+    ) -> None:
+        self.cache = cache
+        self._journal = journal
+        self._clock = clock
+        self._jitter = jitter
+        self._flights: dict[bytes, asyncio.Task[Entry | Refusal]] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges are under way."""
+        return len(self._flights)
+
+    async def obtain(self, plan: Plan, subject: Subject, request: RequestHead) -> Grant:
+        """Return a token for a route's upstream, judged by what that route expects.
+
+        Refused: with the kind of refusal that the failure maps to; nothing may be forwarded then.
+        """
+        actor = plan.actor.current() if plan.actor is not None else None
+        errand = _Errand(plan, plan.asker.ask(subject, actor), subject, actor, request)
+        now = self._clock.monotonic()
+        entry = self.cache.get(errand.ask.key, now)
+        if entry is None:
+            entry, result = await self._missed(errand, now)
+        elif now >= entry.refresh_at and errand.ask.key not in self._flights:
+            entry.refresh_at = now + REFRESH_INTERVAL
+            self._fly(errand, CacheResult.REFRESHED)
+            result = CacheResult.REFRESHED
+        else:
+            result = CacheResult.HIT
+        self._journal.looked_up(plan.route.name, result)
+        if (refusal := judge(entry.token, plan.exchange.expect, subject)) is not None:
+            raise Refused(refusal)
+        waited = self._clock.monotonic() - now if result in (CacheResult.MISS, CacheResult.COALESCED) else 0.0
+        return Grant(entry.token, entry.actor, entry.exchange_id, entry.schedule.life, result, entry.fragment, waited)
+
+    async def close(self) -> None:
+        """End all exchanges under way."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _missed(self, errand: _Errand, now: float) -> tuple[Entry, CacheResult]:
+        """Wait for an exchange, another's if one is under way."""
+        route = errand.plan.route.name
+        if (refusal := self.cache.refusal(errand.ask.key, now)) is not None:
+            self._journal.looked_up(route, CacheResult.NEGATIVE)
+            raise Refused(refusal)
+        flight, result = self._flights.get(errand.ask.key), CacheResult.COALESCED
+        if flight is None:
+            flight, result = self._fly(errand, CacheResult.MISS), CacheResult.MISS
+        outcome = await asyncio.shield(flight)
+        if isinstance(outcome, Refusal):
+            self._journal.looked_up(route, result)
+            raise Refused(outcome)
+        return outcome, result
+
+    def _fly(self, errand: _Errand, cause: CacheResult) -> asyncio.Task[Entry | Refusal]:
+        flight = asyncio.create_task(self._exchange(errand, cause))
+        self._flights[errand.ask.key] = flight
+        flight.add_done_callback(lambda _: self._flights.pop(errand.ask.key, None))
+        return flight
+
+    async def _exchange(self, errand: _Errand, cause: CacheResult) -> Entry | Refusal:
+        """Make one exchange, write it down, keep what may be kept. Raises nothing but cancellation."""
+        began = self._clock.monotonic()
+        exchange_id = uuid4().hex
+        outcome: Entry | Refusal
+        server = errand.plan.server.name
+        self._journal.asking(server, 1)
+        try:
+            token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter())
+            outcome = Entry(token, errand.actor, exchange_id, times)
+        except Refused as refused:
+            outcome = refused.refusal
+        except Exception as error:  # noqa: BLE001 - whoever waits must be answered, whatever broke
+            log.error("an exchange with %s broke off: %s", server, type(error).__name__)
+            outcome = Refusal(Kind.EXCHANGE_UNUSABLE, "The exchange broke off.", finding=type(error).__name__)
+        finally:
+            self._journal.asking(server, -1)
+        try:
+            fragment = await self._journal.exchanged(self._record(errand, cause, exchange_id, outcome, began))
+        except Refused as refused:
+            return refused.refusal
+        if isinstance(outcome, Entry):
+            outcome.fragment = fragment
+            self._keep(errand.ask, outcome)
+        elif outcome.kind is Kind.INVALID_TOKEN and cause is CacheResult.MISS:
+            self.cache.put_refusal(errand.ask.key, outcome, self._clock.monotonic())
+        return outcome
+
+    def _record(
+        self, errand: _Errand, cause: CacheResult, exchange_id: str, outcome: Entry | Refusal, began: float
+    ) -> Exchanged:
+        issued = outcome if isinstance(outcome, Entry) else None
+        return Exchanged(
+            exchange_id=exchange_id,
+            request=errand.request,
+            route=errand.plan.route,
+            subject=errand.subject,
+            actor=errand.actor,
+            cache=cause,
+            issued=issued.token if issued else None,
+            lifetime=issued.schedule.life if issued else 0.0,
+            refusal=outcome if isinstance(outcome, Refusal) else None,
+            duration=self._clock.monotonic() - began,
+        )
+
+    def _keep(self, ask: Ask, entry: Entry) -> None:
+        """Keep an entry unless it is for now only, or the one there lives longer: some servers give the same again."""
+        there = self.cache.get(ask.key, self._clock.monotonic())
+        if entry.schedule.kept and (there is None or there.schedule.deadline < entry.schedule.deadline):
+            self.cache.put(ask.key, entry)

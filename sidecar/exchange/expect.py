@@ -1,0 +1,50 @@
+"""What one route expects of an issued token, judged on every use: a cache hit skips no check.
+
+Pure. A refusal's ``finding`` names what was seen and the key of the configuration that would allow it; neither is ever
+shown to a caller.
+"""
+
+from typing import Final
+
+from sidecar.model.refusal import Kind, Refusal
+from sidecar.model.route import Expect, Expected
+from sidecar.model.tokens import IssuedToken, Semantics, Subject
+
+_UNEXPECTED: Final = "The issued token is not what the route expects."
+
+
+def judge(issued: IssuedToken, expect: Expect, subject: Subject) -> Refusal | None:
+    """Hold an issued token against what a route expects of it; None means that it may be used."""
+    if issued.audience is not None and (found := _differs(expect.audience, issued.audience)):
+        return _unexpected(f"aud {found}", "exchange.expect.extra_audience")
+    if issued.scope is not None and (found := _differs(expect.scope, issued.scope)):
+        return _unexpected(f"scope {found}", "exchange.expect.extra_scope")
+    if expect.same_subject and issued.iss == subject.iss and issued.sub is not None and issued.sub != subject.sub:
+        return _unexpected("sub is another one than the subject token's", "exchange.expect.subject: any")
+    if expect.semantics is not None and issued.semantics is not expect.semantics:
+        seen = {
+            Semantics.DELEGATION: "the token carries act",
+            Semantics.IMPERSONATION: "the token carries no act",
+            Semantics.UNKNOWN: "the token can't be read, so it shows no act",
+        }[issued.semantics]
+        return _unexpected(seen, "exchange.semantics: any")
+    return None
+
+
+def _differs(expected: Expected, found: frozenset[str]) -> str:
+    """What is wrong with a set, or nothing."""
+    if expected.allowed is None:
+        return ""
+    if missing := expected.required - found:
+        return f"lacks {_listed(missing)}"
+    if surplus := found - expected.allowed:
+        return f"holds {_listed(surplus)} beyond what was asked"
+    return ""
+
+
+def _listed(values: frozenset[str]) -> str:
+    return ", ".join(repr(value[:100]) for value in sorted(values)[:10])
+
+
+def _unexpected(found: str, key: str) -> Refusal:
+    return Refusal(Kind.EXCHANGE_UNUSABLE, _UNEXPECTED, finding=f"{found}; {key} would allow it")

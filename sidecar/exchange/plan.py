@@ -1,0 +1,133 @@
+"""One route's exchange, ready to be carried out: whom to ask, what to ask, how to read the answer.
+
+``carry_out`` is one trip to the token endpoint and every check of what came back. Cache and single flight are
+``exchanger``'s; how the server is reached is ``oauth.server``'s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sidecar.exchange.ask import Ask, Asker
+from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.expect import judge
+from sidecar.exchange.reply import peek_issued, read
+from sidecar.exchange.schedule import Lifetimes, Schedule, schedule
+from sidecar.exchange.workload import WorkloadTokenFile
+from sidecar.model.refusal import Kind, Refused, refuse
+from sidecar.model.route import Exchange, Route
+from sidecar.model.tokens import IssuedToken, Subject
+from sidecar.oauth.jwks import IssuerUnavailable, KeySource
+from sidecar.oauth.jwt import JWTError
+from sidecar.oauth.server import (
+    AuthorizationServer,
+    ErrorReply,
+    ServerOverloaded,
+    ServerReplyUnusable,
+    ServerTimeout,
+    ServerUnavailable,
+)
+
+_SENTENCES: Final[Mapping[Kind, str]] = {
+    Kind.INVALID_TOKEN: "The authorization server does not accept the token.",
+    Kind.INSUFFICIENT_SCOPE: "The token does not carry the scope that is needed.",
+    Kind.EXCHANGE_DENIED: "The authorization server denies the exchange.",
+    Kind.STEP_UP_REQUIRED: "The authorization server asks for another authentication.",
+    Kind.EXCHANGE_UNAVAILABLE: "The authorization server is not available.",
+    Kind.EXCHANGE_MISCONFIGURED: "The gateway is not set up rightly at the authorization server.",
+}
+_UNUSABLE: Final = "The authorization server's reply can't be used."
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKeys:
+    """The keys of an issuer whose tokens we may be given, and the algorithms it may use."""
+
+    source: KeySource
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one route's exchanges need. issued_keys: by ``iss``, the issuers whose signatures can be checked."""
+
+    route: Route
+    exchange: Exchange
+    server: AuthorizationServer
+    dialect: Dialect
+    asker: Asker
+    actor: WorkloadTokenFile | None
+    lifetimes: Lifetimes
+    issued_keys: Mapping[str, IssuedKeys] = field(repr=False)
+
+    async def carry_out(self, ask: Ask, subject: Subject, jitter: float) -> tuple[IssuedToken, Schedule]:
+        """Ask the server once, and return a token that passed every check, with its times.
+
+        Refused: with the kind that the failure maps to.
+        """
+        try:
+            answer = await self.server.token_request(ask.form)
+        except ServerUnavailable as error:
+            raise refuse(
+                Kind.EXCHANGE_UNAVAILABLE, _SENTENCES[Kind.EXCHANGE_UNAVAILABLE], retry_after=error.retry_after
+            ) from None
+        except ServerOverloaded:
+            raise refuse(Kind.OVERLOADED, "Too many exchanges are waiting.", retry_after=1) from None
+        except ServerTimeout:
+            raise refuse(Kind.EXCHANGE_TIMEOUT, "The authorization server did not answer in time.") from None
+        except ServerReplyUnusable as error:
+            raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=str(error)) from None
+        if isinstance(answer, ErrorReply):
+            raise self._refusal_of(answer)
+        signed = peek_issued(answer.members)
+        verified = await self._verified(answer.members, signed.claims.get("iss")) if signed is not None else "taken"
+        reply = read(
+            answer.members,
+            signed=signed,
+            verified=verified,
+            exchange=self.exchange,
+            dialect=self.dialect,
+            subject=subject,
+            now_wall=answer.sent_wall,
+        )
+        if (refusal := judge(reply.token, self.exchange.expect, subject)) is not None:
+            raise Refused(refusal)
+        times = schedule(
+            self.lifetimes,
+            sent=answer.sent,
+            sent_wall=answer.sent_wall,
+            expires_in=reply.expires_in,
+            issued_exp=reply.issued_exp,
+            subject_exp=subject.expires_at,
+            jitter=jitter,
+        )
+        return reply.token, times
+
+    def _refusal_of(self, answer: ErrorReply) -> Refused:
+        """The refusal that an OAuth error maps to; the code decides, its text is shown to nobody."""
+        kind = self.dialect.kind_of(answer.error, answer.description) if answer.error is not None else None
+        finding = f"the authorization server said {answer.status} {answer.error or 'without an OAuth error code'}"
+        if kind is None:
+            return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding)
+        return refuse(
+            kind, _SENTENCES[kind], finding=finding, retry_after=1 if kind is Kind.EXCHANGE_UNAVAILABLE else None
+        )
+
+    async def _verified(self, members: Mapping[str, Any], iss: object) -> str:
+        """Check the signature of an issued JWT where its issuer's keys are known; say how it was verified."""
+        keys = self.issued_keys.get(iss) if isinstance(iss, str) else None
+        if keys is None:
+            return "claims"
+        try:
+            await keys.source.verify(members["access_token"], keys.algorithms)
+        except JWTError:
+            raise refuse(
+                Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding="the issued token's signature does not verify"
+            ) from None
+        except IssuerUnavailable as error:
+            raise refuse(
+                Kind.EXCHANGE_UNAVAILABLE,
+                "The authorization server's keys are not available.",
+                retry_after=error.retry_after,
+            ) from None
+        return "signature"

@@ -1,0 +1,151 @@
+"""Heads on their way through: what of the caller's goes upstream, what of the upstream's comes back.
+
+Pure. The caller's hop-by-hop fields and credentials are taken out before anything of ours is put in, so that nothing
+the caller names can remove it (RFC 9110 §7.6.1). The finished head is searched for the caller's token once more.
+"""
+
+from typing import Final
+
+from sidecar.model.decision import Decision
+from sidecar.model.listener import Direction, Listener
+from sidecar.model.refusal import Kind, refuse
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Route
+from sidecar.upstream.response import Response
+from sidecar.wire.fields import forwardable, serialize_head
+from sidecar.wire.framing import request_framing
+
+#: Credentials in every form that applications and proxies know, and fields that we make ourselves.
+_NEVER_FORWARDED: Final = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"forwarded",
+        b"host",
+        b"http2-settings",
+        b"proxy-authorization",
+        b"via",
+        b"x-auth-request-access-token",
+        b"x-forwarded-access-token",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-request-id",
+    }
+)
+_NEVER_RETURNED: Final = frozenset({b"content-length", b"x-request-id"})
+_AUTHORIZATION: Final = b"authorization"
+
+
+def upstream_head(
+    request: RequestHead, decision: Decision, route: Route, listener: Listener, *, trusted_peer: bool, own_via: bytes
+) -> bytes:
+    """Return the complete head of the request that goes upstream.
+
+    trusted_peer: what the peer says of earlier hops is passed on, with ours added.
+    Refused (LEAK_GUARD): the caller's token is in it, by whatever way it came there.
+    """
+    upstream = route.upstream
+    dropped = _NEVER_FORWARDED | {upstream.token_header.lower(), route.subject.header.encode()}
+    if upstream.drop_cookies:
+        dropped |= {b"cookie"}
+    host = request.authority if upstream.preserve_host and request.authority else upstream.host_header
+    fields = [(b"Host", host), *forwardable(request.fields, dropped)]
+    if listener.direction is Direction.INGRESS:
+        fields += _forwarding_fields(request, trusted_peer=trusted_peer)
+    if request.chunked or request.content_length is not None:
+        fields.append(request_framing(request.content_length))
+    hops = [*request.values(b"via"), b"%d.%d %b" % (*request.version, own_via)]
+    fields += [(b"Via", b", ".join(hops)), (b"X-Request-ID", request.request_id.encode())]
+    if decision.grant is not None:
+        token = decision.grant.token.token.encode()
+        if upstream.token_header.lower() == _AUTHORIZATION:
+            token = b"Bearer " + token
+        fields.append((upstream.token_header, token))
+    try:
+        head = serialize_head(request.method.encode() + b" " + upstream_target(request, route) + b" HTTP/1.1", fields)
+    except ValueError:
+        raise refuse(Kind.INVALID_REQUEST, "The request's head is malformed.", close=True) from None
+    if any(needle in head for needle in decision.left_behind):
+        raise refuse(Kind.LEAK_GUARD, "The caller's token was about to leave.")
+    return head
+
+
+def upstream_target(request: RequestHead, route: Route) -> bytes:
+    """Return the target for the upstream: the path's own bytes, without the prefix if the route says so."""
+    path = request.path
+    prefix = route.upstream.strip_prefix
+    if prefix:
+        path = _strip(path, prefix)
+    target = route.upstream.base_path + path
+    return target if request.query is None else target + b"?" + request.query
+
+
+def response_head(
+    response: Response, request: RequestHead, *, issued: bytes | None, keep_open: bool
+) -> tuple[bytes, bool]:
+    """Return the head of the caller's response, and whether its body is to be chunked.
+
+    issued: the issued token; a field that repeats it is left out, since the caller must never see it.
+    """
+    fields = forwardable(response.fields, _NEVER_RETURNED)
+    if issued is not None:
+        fields = [field for field in fields if issued not in field[1]]
+    chunked = False
+    if response.content_length is not None:
+        fields.append((b"Content-Length", b"%d" % response.content_length))
+    elif response.has_body and request.version == (1, 1):
+        fields.append((b"Transfer-Encoding", b"chunked"))
+        chunked = True
+    fields.append((b"X-Request-ID", request.request_id.encode()))
+    fields += connection_field(request.version, keep_open=keep_open)
+    start = b"HTTP/1.1 %d %b" % (response.status, response.reason.encode("latin-1", "replace"))
+    return serialize_head(start, fields), chunked
+
+
+def connection_field(version: tuple[int, int], *, keep_open: bool) -> list[tuple[bytes, bytes]]:
+    """Return the ``Connection`` field that a response needs, if any (RFC 9112 §9.3)."""
+    if not keep_open:
+        return [(b"Connection", b"close")]
+    return [(b"Connection", b"keep-alive")] if version == (1, 0) else []
+
+
+def _strip(path: bytes, prefix: bytes) -> bytes:
+    """Remove as many whole segments as the prefix has: the path may spell them with percent signs."""
+    segments = path.split(b"/")[1 + prefix.count(b"/") :]
+    return b"/" + b"/".join(segments)
+
+
+def _forwarding_fields(request: RequestHead, *, trusted_peer: bool) -> list[tuple[bytes, bytes]]:
+    """Who called, as applications behind a proxy read it (RFC 7239, and the fields that came before it)."""
+    peer = request.peer.encode() if request.peer is not None else None
+    fields: list[tuple[bytes, bytes]] = []
+
+    def said(name: bytes) -> list[bytes]:
+        return request.values(name) if trusted_peer else []
+
+    chain = [*said(b"x-forwarded-for"), *([peer] if peer is not None else [])]
+    if chain:
+        fields.append((b"X-Forwarded-For", b", ".join(chain)))
+    fields.append((b"X-Forwarded-Host", b", ".join(said(b"x-forwarded-host")) or request.authority))
+    fields.append((b"X-Forwarded-Proto", b", ".join(said(b"x-forwarded-proto")) or request.scheme.encode()))
+    if ports := said(b"x-forwarded-port"):
+        fields.append((b"X-Forwarded-Port", b", ".join(ports)))
+    if (real := b", ".join(said(b"x-real-ip")) or peer) is not None:
+        fields.append((b"X-Real-IP", real))
+    ours = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(request.authority), request.scheme.encode())
+    fields.append((b"Forwarded", b", ".join([*said(b"forwarded"), ours])))
+    return fields
+
+
+def _node(peer: bytes | None) -> bytes:
+    """RFC 7239 §6: an IPv6 address in brackets and quotes, ``unknown`` for a unix socket."""
+    if peer is None:
+        return b"unknown"
+    return b'"[%b]"' % peer if b":" in peer else peer
+
+
+def _quoted(authority: bytes) -> bytes:
+    return b'"%b"' % authority

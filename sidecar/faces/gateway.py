@@ -1,0 +1,196 @@
+"""The gateway: accept → decide → forward → account.
+
+What is decided is ``decide``'s; here a decision becomes bytes, upstream or back to the caller, and whatever came of it
+is written down. Nothing leaves under a decision that has a refusal, or without the token that its route exchanges for.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from secrets import token_hex
+from typing import Final, Protocol
+from uuid import uuid4
+
+from sidecar.decide import Exchange, decide
+from sidecar.faces.forward import connection_field, upstream_head
+from sidecar.faces.problems import Problem, problem
+from sidecar.faces.relay import return_response, send
+from sidecar.inbound.accept import accept
+from sidecar.inbound.server import ClientGone, Incoming
+from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.decision import Decision
+from sidecar.model.listener import Listener
+from sidecar.model.refusal import Kind, Refusal, Refused, refuse
+from sidecar.model.request import RequestHead
+from sidecar.observe.journal import Journal
+from sidecar.snapshot import Snapshot
+from sidecar.upstream.response import Response
+from sidecar.wire.fields import serialize_head
+
+#: Counted where the caller left before it was answered; nobody is ever sent it.
+CLIENT_LEFT: Final = 499
+
+_NOTHING_DECIDED: Final = Decision()
+
+
+class State(Protocol):
+    """What all listeners of a process share, and what changes while they run."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot in use."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether connections are to be closed after their next response."""
+        ...
+
+
+@dataclass(slots=True)
+class _Passage:
+    """One request on its way, and how far it came; what is accounted at its end, whatever that is.
+
+    forwarded: something may have reached the upstream. status: what the caller was answered.
+    """
+
+    incoming: Incoming
+    listener: Listener
+    snapshot: Snapshot
+    began: float
+    request: RequestHead | None = None
+    decision: Decision = _NOTHING_DECIDED
+    refusal: Refusal | None = None
+    forwarded: bool = False
+    status: int = CLIENT_LEFT
+
+
+class Gateway:
+    """Serves the requests of all gateway listeners. max_in_flight: requests until their response's head is there."""
+
+    def __init__(
+        self, state: State, exchange: Exchange, journal: Journal, *, max_in_flight: int, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._state = state
+        self._exchange = exchange
+        self._journal = journal
+        self._max_in_flight = max_in_flight
+        self._now = clock.monotonic
+        self.in_flight = 0
+        # Random, so that a loop is told from a chain of gateways, and nobody can send us our own name.
+        self._via = f"sidecar-{token_hex(8)}".encode()
+
+    async def serve(self, listener: str, incoming: Incoming) -> Incoming:
+        """Serve one request that came to a listener."""
+        snapshot = self._state.snapshot
+        passage = _Passage(incoming, snapshot.listeners[listener], snapshot, self._now())
+        if self._state.draining:
+            incoming.keep_open = False
+        try:
+            response = await self._ask_upstream(passage)
+            await self._return(passage, response)
+        except Refused as refused:
+            self._answer(passage, refused.refusal)
+        except ClientGone:
+            incoming.keep_open = False
+        finally:
+            self._account(passage)
+        return incoming
+
+    def malformed(self, refusal: Refusal) -> bytes:
+        """Return the whole response for a request that could not even be parsed."""
+        response = problem(refusal, uuid4().hex)
+        self._journal.refused(None, _NOTHING_DECIDED, refusal, response.status, 0.0)
+        self._journal.answered(None, "other", response.status, 0.0)
+        return _written(response, None, keep_open=False)
+
+    async def _ask_upstream(self, passage: _Passage) -> Response:
+        """Accept, decide, forward: return when the head of the upstream's response is there."""
+        if self.in_flight >= self._max_in_flight:
+            raise refuse(Kind.OVERLOADED, "The gateway is busy.", retry_after=1)
+        self.in_flight += 1
+        try:
+            passage.request = request = accept(
+                passage.incoming.message,
+                passage.listener,
+                peer=passage.incoming.peer,
+                guarded=passage.snapshot.guarded,
+                own_via=self._via,
+            )
+            passage.decision = await decide(request, passage.snapshot, self._exchange)
+            if passage.decision.refusal is not None:
+                raise Refused(passage.decision.refusal)
+            return await self._forward(passage, request, passage.decision)
+        finally:
+            self.in_flight -= 1
+
+    async def _forward(self, passage: _Passage, request: RequestHead, decision: Decision) -> Response:
+        route, snapshot = decision.route, passage.snapshot
+        if route is None or (route.exchange is not None and decision.grant is None):
+            raise refuse(Kind.EXCHANGE_UNUSABLE, "There is no token for the upstream.")
+        if not self._journal.receipts.accepting:
+            raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The request can't be put on record.", retry_after=1)
+        head = upstream_head(
+            request,
+            decision,
+            route,
+            passage.listener,
+            trusted_peer=snapshot.trusts(request.peer),
+            own_via=self._via,
+        )
+        metrics = self._journal.metrics.route(route.name)
+        sent = self._now()
+        metrics.overhead.observe(sent - passage.began - (decision.grant.waited if decision.grant is not None else 0.0))
+        passage.forwarded = True
+        response = await send(passage.incoming, request, route.upstream, snapshot.pools[route.name], head)
+        metrics.upstream_duration.observe(self._now() - sent)
+        return response
+
+    async def _return(self, passage: _Passage, response: Response) -> None:
+        passage.status = response.status
+        request, grant = passage.request, passage.decision.grant
+        if request is not None:
+            issued = grant.token.token.encode() if grant is not None else None
+            await return_response(passage.incoming, request, response, issued=issued)
+
+    def _answer(self, passage: _Passage, refusal: Refusal) -> None:
+        """Answer with a refusal; a response that has begun is cut instead."""
+        passage.refusal = refusal
+        incoming, request = passage.incoming, passage.request
+        if refusal.close or (request is not None and request.expects_continue):
+            incoming.keep_open = False  # what would come next may be the body that nobody waits for
+        response = problem(refusal, request.request_id if request is not None else uuid4().hex)
+        passage.status = response.status
+        if incoming.started:
+            incoming.cut()
+            return
+        with suppress(ClientGone):
+            incoming.write(_written(response, request, keep_open=incoming.keep_open))
+
+    def _account(self, passage: _Passage) -> None:
+        duration = self._now() - passage.began
+        request, decision = passage.request, passage.decision
+        method = request.method if request is not None else "other"
+        self._journal.answered(decision.route, method, passage.status, duration)
+        if passage.refusal is not None:
+            self._journal.refused(request, decision, passage.refusal, passage.status, duration)
+        elif passage.forwarded and request is not None:
+            self._journal.used(request, decision, passage.status, duration)
+
+
+def _written(response: Problem, request: RequestHead | None, *, keep_open: bool) -> bytes:
+    """A refusal as bytes: head and, but for HEAD, body."""
+    fields = [
+        *response.headers,
+        (b"Content-Length", b"%d" % len(response.body)),
+        (b"Date", formatdate(usegmt=True).encode()),
+    ]
+    version = (1, 1)
+    if request is not None:
+        version = request.version
+        fields.append((b"X-Request-ID", request.request_id.encode()))
+    fields += connection_field(version, keep_open=keep_open)
+    start = b"HTTP/1.1 %d %b" % (response.status, HTTPStatus(response.status).phrase.encode())
+    body = b"" if request is not None and request.method == "HEAD" else response.body
+    return serialize_head(start, fields) + body

@@ -1,0 +1,110 @@
+"""Bodies on their way through, both ways at once, in bounded memory; and what their failures are called.
+
+Nothing is kept whole, nothing is decoded. A response that has begun is never given an error page: its connection is
+cut, so that nobody takes it for complete.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sidecar.faces.forward import response_head
+from sidecar.inbound.server import Incoming
+from sidecar.model.refusal import Kind, Oversize, Refused, refuse
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Upstream
+from sidecar.upstream.body import Body
+from sidecar.upstream.errors import (
+    RequestBodyMismatch,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+)
+from sidecar.upstream.pool import Pool
+from sidecar.upstream.response import Response
+from sidecar.wire.fields import forwardable, serialize_head
+from sidecar.wire.framing import LAST_CHUNK, encode_chunk
+
+_PASSED_ON = {100: b"HTTP/1.1 100 Continue", 103: b"HTTP/1.1 103 Early Hints"}
+
+
+async def send(incoming: Incoming, request: RequestHead, upstream: Upstream, pool: Pool, head: bytes) -> Response:
+    """Send a request upstream, its body as it comes, and return when the response's head is there.
+
+    Refused: with the kind that the failure is called by. ClientGone: the caller left while its body was awaited.
+    """
+    body = None
+    if request.chunked or request.content_length:
+        body = Body(_source(incoming, upstream), request.content_length)
+
+    async def interim(status: int, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        # RFC 9110 §15.2: a 1xx is never sent to HTTP/1.0; 100 only answers an expectation.
+        if request.version == (1, 1) and status in _PASSED_ON and (status != 100 or request.expects_continue):
+            incoming.write_interim(serialize_head(_PASSED_ON[status], forwardable(fields)))
+
+    try:
+        return await pool.request(head, method=request.method, body=body, on_informational=interim)
+    except UpstreamError as error:
+        raise _refused(error) from None
+
+
+async def return_response(
+    incoming: Incoming, request: RequestHead, response: Response, *, issued: bytes | None
+) -> None:
+    """Write a response to the caller as it comes, and cut the connection where it breaks off.
+
+    ClientGone: the caller left.
+    """
+    if not response.has_body or response.content_length is not None or request.version == (1, 1):
+        head, chunked = response_head(response, request, issued=issued, keep_open=incoming.keep_open)
+    else:
+        incoming.keep_open = False  # HTTP/1.0 without a length: the end of the connection is the end of the body
+        head, chunked = response_head(response, request, issued=issued, keep_open=False)
+    try:
+        if not response.has_body:
+            incoming.write(head)
+            return
+        if not response.buffered:
+            incoming.write(head)  # the body may be long in coming: an event stream's head must not wait for it
+            head = b""
+        while piece := await response.read():
+            incoming.write(head + (encode_chunk(piece) if chunked else piece))
+            head = b""
+            await incoming.drain()
+        if chunked or head:
+            incoming.write(head + (LAST_CHUNK if chunked else b""))
+    except UpstreamError:
+        incoming.cut()
+    finally:
+        response.close()
+
+
+def _source(incoming: Incoming, upstream: Upstream) -> Callable[[], Awaitable[bytes]]:
+    """Return what reads the caller's body piece by piece, within the route's limits of size and silence."""
+    taken = 0
+
+    async def read() -> bytes:
+        nonlocal taken
+        try:
+            async with asyncio.timeout(upstream.send_idle):
+                piece = await incoming.read()
+        except TimeoutError:
+            raise refuse(Kind.REQUEST_TIMEOUT, "The request's body stalled.", close=True) from None
+        taken += len(piece)
+        if upstream.max_body_bytes is not None and taken > upstream.max_body_bytes:
+            raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY, close=True)
+        return piece
+
+    return read
+
+
+def _refused(error: UpstreamError) -> Refused:
+    """What a failure before the response's head is called to the caller; its reason is for operators."""
+    match error:
+        case UpstreamTimeout():
+            return refuse(Kind.UPSTREAM_TIMEOUT, "The upstream did not answer in time.", finding=error.reason)
+        case UpstreamOverloaded():
+            return refuse(Kind.OVERLOADED, "All connections to the upstream are in use.", retry_after=1)
+        case RequestBodyMismatch():
+            return refuse(Kind.INVALID_REQUEST, "The request's body is not what its head says.", close=True)
+        case _:
+            return refuse(Kind.UPSTREAM_UNAVAILABLE, "The upstream can't be reached.", finding=error.reason)

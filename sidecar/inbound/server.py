@@ -1,0 +1,200 @@
+"""The gateway's server protocol: aiohttp's, with its way of answering and logging replaced.
+
+aiohttp parses, keeps connections alive and cancels a handler whose client left. What it would say to a malformed
+request, or log about one, echoes the request's bytes; here it says what ``refuse`` returns, and logs a class name.
+Responses are written as bytes, so that an upstream's fields pass as they came.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import PayloadAccessError, RequestHandler, RequestPayloadError
+
+from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
+
+log = logging.getLogger("sidecar.inbound")
+
+#: After an answer that did not wait for the whole request, its rest is read for so long before the connection closes:
+#: closing at once could destroy the answer on its way (RFC 9112 §9.6).
+LINGERING: Final = 5.0
+MAX_FIELDS: Final = 128
+
+
+class ClientGone(Exception):
+    """The caller's connection is closed; there is nobody to answer."""
+
+
+class Incoming:
+    """One request on a connection: its parsed head, its body to read, and its response to write.
+
+    It takes the place of both of aiohttp's objects, request and response.
+
+    started: true from the first byte of a final response on. keep_open: whether the connection may serve another
+    request afterwards.
+    """
+
+    __slots__ = ("_protocol", "_task", "content", "keep_open", "message", "started", "writer")
+
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        content: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None] | None",
+    ) -> None:
+        self.message = message
+        self.content = content
+        self.writer = writer
+        self.started = False
+        self.keep_open = not message.should_close
+        self._protocol = protocol
+        self._task = task
+
+    @property
+    def peer(self) -> str | None:
+        """The address of the connection's other end, None on a unix socket."""
+        name = self._protocol.peername
+        return name[0] if isinstance(name, tuple) else None
+
+    async def read(self) -> bytes:
+        """Return the next bytes of the request's body, ``b""`` at its end.
+
+        Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller left before its end.
+        """
+        try:
+            return await self.content.readany()
+        except (PayloadAccessError, ConnectionError):
+            raise ClientGone from None
+        except (RequestPayloadError, HttpProcessingError):
+            raise refuse(Kind.INVALID_REQUEST, "The request's body is malformed.", close=True) from None
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of the final response. ClientGone: there is nobody to write to."""
+        transport = self._protocol.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone
+        self.started = True
+        transport.write(data)
+
+    def write_interim(self, data: bytes) -> None:
+        """Write a 1xx response; the final one is still to come."""
+        self.write(data)
+        self.started = False
+
+    async def drain(self) -> None:
+        """Wait until the caller has taken enough of what was written. ClientGone: it left."""
+        if not self._protocol.writing_paused:
+            return
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            raise ClientGone from None
+
+    def cut(self) -> None:
+        """Reset the connection, so that nobody takes what was written for a complete response."""
+        self.keep_open = False
+        if self._protocol.transport is not None:
+            self._protocol.transport.abort()
+
+    # What aiohttp's protocol asks of a request.
+
+    def _finish(self) -> None:
+        """Nothing is left over: no form was parsed."""
+
+    def _cancel(self, exc: BaseException) -> None:
+        self.content.set_exception(exc)
+
+    # What aiohttp's protocol asks of a response; it was written already.
+
+    async def prepare(self, request: "Incoming") -> None:
+        """Nothing: the head is written with the rest."""
+
+    async def write_eof(self) -> None:
+        """Nothing: the body is complete."""
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open."""
+        return self.keep_open
+
+
+class Connection(RequestHandler):
+    """One caller's connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: Any,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it may quote the request
+    ) -> Any:
+        """Answer a message that the parser refuses, or a handler that broke; nothing of the request is repeated."""
+        server = cast(GatewayServer, self._manager)
+        if exc is not None and status != 400:
+            log.error("a request broke off: %s", type(exc).__name__)
+        if request.started:
+            request.cut()
+        else:
+            request.keep_open = False
+            request.write(server.refuse(_refusal(status, exc)))
+        return request
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002 - a format of theirs
+        """Log what broke by its class alone: a traceback may hold a request's bytes."""
+        exc = kw.get("exc_info")
+        log.error("a connection broke off: %s", type(exc).__name__)
+
+
+class GatewayServer(web.Server):
+    """Makes connections that hand their requests to one handler."""
+
+    def __init__(
+        self,
+        handle: Callable[[Incoming], Awaitable[Incoming]],
+        refuse: Callable[[Refusal], bytes],
+        *,
+        keepalive_timeout: float,
+        max_header_bytes: int,
+    ) -> None:
+        """refuse: returns the whole response, head and body, for a request that could not be parsed."""
+        super().__init__(
+            handle,  # type: ignore[arg-type]  # an Incoming is its own response
+            request_factory=Incoming,  # type: ignore[arg-type]  # and takes the place of aiohttp's request
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=keepalive_timeout,
+            lingering_time=LINGERING,
+            max_line_size=max_header_bytes,
+            max_field_size=max_header_bytes,
+            max_headers=MAX_FIELDS,
+        )
+        self.refuse = refuse
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+def _refusal(status: int, exc: BaseException | None) -> Refusal:
+    if isinstance(exc, LineTooLong):
+        of_target = isinstance(exc.args[0], bytes) and exc.args[0][:1] in (b"/", b"h")
+        return Refusal(
+            Kind.TOO_LARGE,
+            "The request's head is too large.",
+            oversize=Oversize.TARGET if of_target else Oversize.HEADERS,
+            close=True,
+        )
+    if status == 400:
+        return Refusal(Kind.INVALID_REQUEST, "The request is malformed.", close=True)
+    return Refusal(Kind.OVERLOADED, "The gateway could not handle the request.", retry_after=1, close=True)

@@ -1,0 +1,294 @@
+"""HTTP as we speak it to an authorization server or an issuer: a few small requests, and nothing taken on trust.
+
+One client per peer and purpose, with a pool of its own, so that one that hangs holds up nobody else. What a reply
+means is judged by the callers; here it is made sure that there is one: bounded, uncompressed, not redirected, in time
+(RFC 6749 §3.2, RFC 9700 §4.12, RFC 9110 §10.2.3). aiohttp's exceptions end here.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.route import TLS
+from sidecar.oauth.jwt import strict_json
+
+MAX_REPLY_BYTES: Final = 64 * 1024
+MAX_DOCUMENT_BYTES: Final = 1024 * 1024
+KEEPALIVE: Final = 4.0  # seconds idle; below the 5 s after which some servers close
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "token-exchange-sidecar",
+}
+_ENDPOINT: Final = re.compile(r"https?://[!-~]+")
+
+
+class Flaw(StrEnum):
+    """Why a reply can't be used; constant text, safe to show to operators."""
+
+    NOT_HTTP = "the reply is not HTTP"
+    REDIRECT = "the reply is a redirect"
+    STATUS = "the reply's status is not 200"
+    CODED = "the reply has a content coding"
+    CONTENT_TYPE = "the reply's content type is not JSON"
+    TOO_LARGE = "the reply is too large"
+    NOT_JSON = "the reply is not a JSON object"
+
+
+class PeerError(Exception):
+    """A peer gave no usable reply. ``reason`` is constant text."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class PeerUnreachable(PeerError):
+    """There is no connection, or it broke.
+
+    before_reply: not one byte of a reply had come, as far as can be told; asking once more may help.
+    """
+
+    def __init__(self, reason: str, *, before_reply: bool) -> None:
+        super().__init__(reason)
+        self.before_reply = before_reply
+
+
+class PeerTimeout(PeerError):
+    """The whole of a request took longer than it may."""
+
+
+class PeerReplyUnusable(PeerError):
+    """There is a reply, and it must not be used; ``reason`` is a Flaw."""
+
+
+class PeerSettingsError(Exception):
+    """The TLS files of a peer can't be used. The message names the file, never content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that is no redirect.
+
+    content_type: lower-case, without parameters; empty where there is none.
+    retry_after: seconds, never negative, or None where the reply does not say or can't be understood.
+    body: empty where the status is 400 or more and the body was not JSON, coded or too large: the status counts.
+    """
+
+    status: int
+    content_type: str
+    retry_after: float | None
+    body: bytes = field(repr=False)
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object, read strictly. PeerReplyUnusable: it is none."""
+        try:
+            members = strict_json(self.body)
+        except (ValueError, RecursionError):
+            members = None
+        if not isinstance(members, dict):
+            raise PeerReplyUnusable(Flaw.NOT_JSON)
+        return members
+
+
+class PeerClient:
+    """HTTP to one peer. To be closed.
+
+    timeout: seconds that a whole request may take: name, connection, TLS, sending, reading.
+    max_in_flight: requests at once; further ones wait, within their timeout.
+
+    PeerSettingsError: at construction, a TLS file is missing or no good. Every request raises PeerUnreachable,
+    PeerTimeout or PeerReplyUnusable. A POST is sent once; aiohttp sends a GET again where a kept connection broke.
+    """
+
+    def __init__(
+        self, *, timeout: float, max_in_flight: int, tls: TLS | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._timeout = timeout
+        self._max_in_flight = max_in_flight
+        self._ssl = tls_context(tls or TLS())
+        self._server_name = tls.server_name if tls else None
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post_form(self, url: str, pairs: Sequence[tuple[str, str]], headers: dict[str, str]) -> Reply:
+        """Send a form and return the reply, of at most 64 KiB. The body, not the URL, carries the form."""
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self._request("POST", url, {**form, **headers}, urlencode(pairs).encode(), MAX_REPLY_BYTES)
+
+    async def document(self, url: str) -> dict[str, Any]:
+        """Fetch a JSON object of at most 1 MiB. PeerReplyUnusable: also where the status is not 200."""
+        reply = await self._request("GET", url, {}, None, MAX_DOCUMENT_BYTES)
+        if reply.status != 200:
+            raise PeerReplyUnusable(Flaw.STATUS)
+        return reply.json_object()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _request(self, method: str, url: str, headers: dict[str, str], body: bytes | None, limit: int) -> Reply:
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._open().request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,  # the default would carry credentials elsewhere
+                    server_hostname=self._server_name,
+                ) as response,
+            ):
+                return await self._read(response, limit)
+        except TimeoutError:
+            raise PeerTimeout("no reply in time") from None
+        except (aiohttp.ClientResponseError, aiohttp.InvalidURL):
+            raise PeerReplyUnusable(Flaw.NOT_HTTP) from None
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            raise _unreachable(error) from None
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session, made in the running loop; where a default is unsafe for us, it is named."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(ssl=self._ssl, limit=self._max_in_flight, keepalive_timeout=KEEPALIVE),
+                headers=_HEADERS,
+                cookie_jar=aiohttp.DummyCookieJar(),  # a shared jar would send one user's cookie with another's token
+                auto_decompress=False,  # a bomb is not unpacked
+                trust_env=False,  # no proxy and no netrc from the environment
+                raise_for_status=False,
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+            )
+        return self._session
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> Reply:
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        retry_after = self._retry_after(response.headers.get("Retry-After"))
+        try:
+            body = await _body(response, content_type, limit)
+        except PeerReplyUnusable:
+            if response.status < 400:
+                raise
+            body = b""
+        return Reply(response.status, content_type, retry_after, body)
+
+    def _retry_after(self, value: str | None) -> float | None:
+        """Seconds (RFC 9110 §10.2.3: a number of them, or a date)."""
+        if value is None:
+            return None
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - self._clock.wall())
+
+
+def tls_context(tls: TLS) -> ssl.SSLContext:
+    """Return the context for a peer's TLS; it always verifies the certificate and the name.
+
+    PeerSettingsError: a file is missing or no good.
+    """
+    if tls.ca_file is None and tls.cert_file is None:
+        return _default_context()
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ValueError):
+        raise PeerSettingsError(f"{tls.ca_file} holds no certificates that can be used") from None
+    if tls.cert_file is not None:
+        try:
+            # A password is never asked for on the terminal: an encrypted key is an error.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
+        except (OSError, ValueError):
+            raise PeerSettingsError(
+                f"{tls.cert_file} and {tls.key_file} are no certificate and private key that belong together"
+            ) from None
+    return context
+
+
+@cache
+def _default_context() -> ssl.SSLContext:
+    """The context of peers without files of their own; shared, since reading the system's authorities takes 20 ms."""
+    return ssl.create_default_context()
+
+
+def is_endpoint(url: object) -> bool:
+    """Whether this is an absolute http or https URL that may be asked: ASCII, without user and fragment."""
+    if not isinstance(url, str) or "#" in url or not _ENDPOINT.fullmatch(url):
+        return False
+    try:
+        parsed = URL(url, encoded=True)
+        return bool(parsed.host and parsed.port) and parsed.raw_user is None and parsed.raw_password is None
+    except ValueError:
+        return False
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives out no kept connection on which something came in while it was idle.
+
+    Those bytes would be taken for the next reply: one user's token for another. aiohttp looks only at the time.
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        for _ in range(self.limit + 1):  # so many may be idle, and a new one is clean
+            connection = await super().connect(req, traces, timeout)
+            await asyncio.sleep(0)  # let what has arrived be seen
+            if connection.protocol is not None and not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ClientConnectionError
+
+
+async def _body(response: aiohttp.ClientResponse, content_type: str, limit: int) -> bytes:
+    if 300 <= response.status < 400:
+        raise PeerReplyUnusable(Flaw.REDIRECT)
+    if any(coding.strip().lower() != "identity" for coding in response.headers.getall("Content-Encoding", [])):
+        raise PeerReplyUnusable(Flaw.CODED)
+    if content_type != "application/json" and not (
+        content_type.startswith("application/") and content_type.endswith("+json")
+    ):
+        raise PeerReplyUnusable(Flaw.CONTENT_TYPE)
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise PeerReplyUnusable(Flaw.TOO_LARGE)
+    return bytes(body)
+
+
+def _unreachable(error: Exception) -> PeerUnreachable:
+    """Name what broke, in constant words, and whether a reply had begun."""
+    match error:
+        case aiohttp.ClientConnectorDNSError() | UnicodeError():  # the latter from a name that can't be one
+            return PeerUnreachable("the name does not resolve", before_reply=True)
+        case aiohttp.ClientConnectorCertificateError():
+            return PeerUnreachable("the certificate is not trusted", before_reply=True)
+        case aiohttp.ClientSSLError():
+            return PeerUnreachable("TLS failed", before_reply=True)
+        case aiohttp.ClientConnectorError():
+            return PeerUnreachable("no connection", before_reply=True)
+        case aiohttp.ServerDisconnectedError():
+            # aiohttp puts the head that was cut short in the place of the message.
+            return PeerUnreachable("the connection was closed", before_reply=isinstance(error.message, str))
+        case aiohttp.ClientPayloadError():
+            return PeerUnreachable("the connection broke within the reply", before_reply=False)
+        case _:
+            return PeerUnreachable("the connection broke", before_reply=True)

@@ -1,0 +1,124 @@
+"""What happened, told once to both books: the metrics and the receipts.
+
+The layers above say what happened in their own values; which series and which lines that makes is decided here. Nothing
+of a token is ever handed on, and of a path only what can hold none.
+"""
+
+import re
+from typing import Final
+
+from sidecar.model.decision import CacheResult, Decision, Exchanged
+from sidecar.model.receipt import Occasion, Receipt, Standing, resource_server
+from sidecar.model.refusal import Kind, Refusal, refuse
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Route
+from sidecar.observe.metrics import Metrics
+from sidecar.observe.receipts import ReceiptNotWritten, Receipts
+
+#: An exchange that ends so says nothing good of the server's health.
+_SERVER_DOWN: Final = frozenset({Kind.EXCHANGE_UNAVAILABLE, Kind.EXCHANGE_TIMEOUT})
+#: What looks like a signed token; a caller may have pasted one into a path that no route takes.
+_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_%-]+(?:\.|%2[eE])[A-Za-z0-9_.%-]+")
+
+
+class Journal:
+    """Counts and writes down what the exchanger and the gateway report. Durations are seconds."""
+
+    def __init__(self, metrics: Metrics, receipts: Receipts) -> None:
+        self.metrics = metrics
+        self.receipts = receipts
+        self._upstreams: dict[str, str] = {}
+
+    def looked_up(self, route: str, result: CacheResult) -> None:
+        """Count one question to the cache of issued tokens."""
+        self.metrics.route(route).cache_lookup(result)
+
+    def asking(self, authorization_server: str, change: int) -> None:
+        """Count an exchange that begins (1) or ends (-1)."""
+        self.metrics.exchanges_in_flight.labels(authorization_server).inc(change)
+
+    async def exchanged(self, record: Exchanged) -> str:
+        """Count an exchange and write its receipt; return what the receipts of its uses have in common.
+
+        Refused (EXCHANGE_UNAVAILABLE): with ``on_failure: refuse``, the receipt can't be written.
+        """
+        exchange = record.route.exchange
+        server = exchange.authorization_server if exchange is not None else ""
+        kind = record.refusal.kind if record.refusal is not None else None
+        self.metrics.route(record.route.name).exchange(server, kind)
+        self.metrics.exchange_duration.labels(server).observe(record.duration)
+        if kind is not Kind.OVERLOADED:  # our own queue was full: nobody was asked
+            self.metrics.authorization_server_available.labels(server).set(kind not in _SERVER_DOWN)
+        fragment = self.receipts.fragment(
+            Standing(
+                subject=record.subject,
+                exchange=exchange,
+                exchange_id=record.exchange_id,
+                actor_token=record.actor,
+                issued_token=record.issued,
+                lifetime=record.lifetime if record.issued is not None else None,
+            )
+        )
+        receipt = Receipt(
+            self._occasion(record.request, record.route),
+            fragment,
+            record.refusal,
+            record.cache,
+            duration=record.duration,
+        )
+        try:
+            await self.receipts.exchange(receipt)
+        except ReceiptNotWritten:
+            raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The exchange can't be put on record.", retry_after=1) from None
+        return fragment
+
+    def used(self, request: RequestHead, decision: Decision, status: int, duration: float) -> None:
+        """Write the receipt of a request that was forwarded. status: what the caller was answered."""
+        grant = decision.grant
+        occasion = self._occasion(request, decision.route)
+        if grant is None:
+            self.receipts.use(Receipt(occasion, status=status, duration=duration))
+        else:
+            self.receipts.use(Receipt(occasion, grant.fragment, None, grant.cache, status, duration))
+
+    def refused(
+        self, request: RequestHead | None, decision: Decision, refusal: Refusal, status: int, duration: float
+    ) -> None:
+        """Count a refusal and write its receipt. request: None where it could not even be read."""
+        route = decision.route
+        self.metrics.reject(route.name if route is not None else None, refusal.kind)
+        if request is None:
+            return
+        grant = decision.grant
+        fragment = grant.fragment if grant is not None else ""
+        if not fragment and decision.subject is not None:
+            fragment = self.receipts.fragment(
+                Standing(subject=decision.subject, exchange=route.exchange if route is not None else None)
+            )
+        self.receipts.refusal(
+            Receipt(self._occasion(request, route), fragment, refusal, status=status, duration=duration)
+        )
+
+    def answered(self, route: Route | None, method: str, status: int, duration: float) -> None:
+        """Count one answered request."""
+        metrics = self.metrics.route(route.name if route is not None else None)
+        metrics.request(method, status)
+        metrics.request_duration.observe(duration)
+
+    def _occasion(self, request: RequestHead, route: Route | None) -> Occasion:
+        traceparents = request.values(b"traceparent")
+        path = request.path if b"eyJ" not in request.path else _TOKEN.sub(b"[token]", request.path)
+        return Occasion(
+            request_id=request.request_id,
+            method=request.method,
+            path=path,
+            traceparent=traceparents[0] if len(traceparents) == 1 else None,
+            route=route.name if route is not None else None,
+            upstream=self._upstream(route) if route is not None else None,
+        )
+
+    def _upstream(self, route: Route) -> str:
+        name = self._upstreams.get(route.name)
+        if name is None:
+            name = self._upstreams[route.name] = resource_server(route.upstream)
+        return name

@@ -1,0 +1,147 @@
+"""The snapshot itself, and how it is built: compile everything, report every problem, or return a whole."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sidecar.caller.verify import Verifier
+from sidecar.config.addresses import Network
+from sidecar.config.load import Loaded
+from sidecar.config.problems import ConfigError, ConfigProblem
+from sidecar.config.schema import AuthorizationServer as ServerSection
+from sidecar.exchange.ask import Asker
+from sidecar.exchange.plan import Plan
+from sidecar.exchange.schedule import Lifetimes
+from sidecar.inbound.accept import GUARDED
+from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.listener import Direction, Listener
+from sidecar.model.route import Exchange, Route
+from sidecar.observe.metrics import Metrics
+from sidecar.routing.precedence import conflicts
+from sidecar.routing.table import Table
+from sidecar.snapshot.peers import Peers, compile_peers
+from sidecar.snapshot.routes import compile_route
+from sidecar.upstream.errors import UpstreamConfigError
+from sidecar.upstream.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything requests are decided by. plans, pools: by route name. guarded: see ``inbound.accept``."""
+
+    listeners: Mapping[str, Listener]
+    routes: Mapping[str, Route]
+    table: Table
+    verifier: Verifier
+    plans: Mapping[str, Plan]
+    pools: Mapping[str, Pool]
+    guarded: frozenset[bytes]
+    trusted_proxies: Sequence[Network]
+    _closers: Sequence[Callable[[], Awaitable[None]]] = field(repr=False)
+
+    def trusts(self, peer: str | None) -> bool:
+        """Whether what a peer says in forwarding fields is believed (``gateway.trusted_proxies``)."""
+        if peer is None or not self.trusted_proxies:
+            return False
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        if address.version == 6 and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.trusted_proxies)
+
+    async def close(self) -> None:
+        """Close all connections that this snapshot's peers hold; pools wait for responses under way."""
+        for pool in self.pools.values():
+            await pool.close()
+        for close in self._closers:
+            await close()
+
+
+def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snapshot:
+    """Compile a loaded file. Nothing is connected to.
+
+    ConfigError: with every problem that only shows when parts meet.
+    """
+    peers = compile_peers(loaded, clock, metrics)
+    problems = list(peers.problems)
+    if problems:
+        raise ConfigError(problems)
+    compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
+    index_of = {route.name: index for index, route in enumerate(compiled)}
+    problems += [
+        loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)
+    ]
+    pools = _pools(loaded, compiled, clock, problems)
+    if problems:
+        raise ConfigError(problems)
+    return Snapshot(
+        listeners=_listeners(loaded),
+        routes={route.name: route for route in compiled},
+        table=Table(compiled),
+        verifier=Verifier(tuple(peers.issuers.values()), clock),
+        plans={route.name: _plan(loaded, route, route.exchange, peers) for route in compiled if route.exchange},
+        pools=pools,
+        guarded=_guarded(compiled),
+        trusted_proxies=loaded.config.gateway.trusted_proxies,
+        _closers=peers.closers,
+    )
+
+
+def _listeners(loaded: Loaded) -> dict[str, Listener]:
+    gateway = loaded.config.gateway
+    return {
+        name: Listener(
+            name=name,
+            direction=Direction(section.direction),
+            scheme="https" if section.tls is not None else "http",
+            max_header_bytes=gateway.max_header_bytes,
+        )
+        for name, section in gateway.all_listeners.items()
+    }
+
+
+def _pools(loaded: Loaded, routes: list[Route], clock: Clock, problems: list[ConfigProblem]) -> dict[str, Pool]:
+    pools: dict[str, Pool] = {}
+    for index, route in enumerate(routes):
+        try:
+            pools[route.name] = Pool(route.upstream, clock=clock)
+        except UpstreamConfigError as error:
+            problems.append(loaded.problem(("routes", index, "upstream", "tls"), error.reason))
+    return pools
+
+
+def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Plan:
+    section = loaded.config.authorization_servers[exchange.authorization_server]
+    cache = loaded.config.cache
+    asker = Asker(
+        exchange,
+        server=exchange.authorization_server,
+        endpoint=_endpoint(section),
+        client_id=section.client_auth.client_id or "",
+        extra_params=section.extra_params,
+    )
+    return Plan(
+        route=route,
+        exchange=exchange,
+        server=peers.servers[exchange.authorization_server],
+        dialect=peers.dialects[exchange.authorization_server],
+        asker=asker,
+        actor=peers.workload_tokens[exchange.actor_token] if exchange.actor_token is not None else None,
+        lifetimes=Lifetimes(
+            early_expiry=cache.early_expiry,
+            refresh_ahead=cache.refresh_ahead,
+            max_lifetime=cache.max_lifetime,
+            default_lifetime=section.default_lifetime,
+        ),
+        issued_keys=peers.issued_keys,
+    )
+
+
+def _endpoint(section: ServerSection) -> str:
+    """What a cache key counts as the token endpoint: itself, or where it is discovered."""
+    return section.token_endpoint or section.discovery_url or section.issuer or ""
+
+
+def _guarded(routes: list[Route]) -> frozenset[bytes]:
+    configured = {route.upstream.token_header.lower() for route in routes}
+    configured |= {route.subject.header.encode() for route in routes}
+    return GUARDED | configured

@@ -1,0 +1,205 @@
+"""Compiles those we speak to: trusted issuers, authorization servers, and the workload tokens we present.
+
+Each has an HTTP client of its own, so that one that hangs holds up nobody else. Nothing is asked of anybody here: a
+gateway starts with everything down.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from sidecar.caller.verify import Profile, TrustedIssuer
+from sidecar.config import schema
+from sidecar.config.load import Loaded
+from sidecar.config.problems import ConfigProblem, Path
+from sidecar.exchange.dialects import DIALECTS, Dialect, with_overrides
+from sidecar.exchange.plan import IssuedKeys
+from sidecar.exchange.workload import WorkloadTokenFile
+from sidecar.model.clock import Clock
+from sidecar.oauth.client_auth import CLIENT_AUTHENTICATION, ClientAuthentication, TokenEndpoint
+from sidecar.oauth.http import PeerClient, PeerSettingsError
+from sidecar.oauth.jwks import FileKeys, KeyLocation, KeySource, PublishedKeys
+from sidecar.oauth.jwt import DEFAULT_ALGORITHMS, KeyFormatError
+from sidecar.oauth.metadata import MetadataSource
+from sidecar.oauth.secrets import EnvSecret, FileSecret, Secret, SecretError
+from sidecar.oauth.server import AuthorizationServer
+from sidecar.observe.metrics import Metrics
+from sidecar.snapshot.routes import peer_tls
+
+#: An issuer's documents are few and small; whoever needs one waits no longer than for an exchange.
+DOCUMENT_TIMEOUT: Final = 5.0
+DOCUMENT_CONNECTIONS: Final = 4
+#: How long a server's own keys serve while they can't be fetched.
+SERVER_KEYS_STALE: Final = 24 * 3600.0
+
+
+@dataclass(slots=True)
+class Peers:
+    """Those we speak to, by their names in the file; issued_keys by ``iss``. closers end what they hold open."""
+
+    issuers: dict[str, TrustedIssuer] = field(default_factory=dict)
+    dialects: dict[str, Dialect] = field(default_factory=dict)
+    servers: dict[str, AuthorizationServer] = field(default_factory=dict)
+    workload_tokens: dict[str, WorkloadTokenFile] = field(default_factory=dict)
+    issued_keys: dict[str, IssuedKeys] = field(default_factory=dict)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
+
+
+def compile_peers(loaded: Loaded, clock: Clock, metrics: Metrics, environ: Mapping[str, str] = os.environ) -> Peers:
+    """Return all peers of a file that could be made, and the problems of those that could not."""
+    return _Compiler(loaded, clock, metrics, environ).compile()
+
+
+class _Compiler:
+    def __init__(self, loaded: Loaded, clock: Clock, metrics: Metrics, environ: Mapping[str, str]) -> None:
+        self._loaded = loaded
+        self._clock = clock
+        self._metrics = metrics
+        self._environ = environ
+        self._peers = Peers()
+
+    def compile(self) -> Peers:
+        config = self._loaded.config
+        for name, issuer in config.trusted_issuers.items():
+            with self._collecting(("trusted_issuers", name)):
+                self._issuer(name, issuer, config.issuer_of(issuer))
+        for name, server in config.authorization_servers.items():
+            with self._collecting(("authorization_servers", name, "dialect_overrides")):
+                self._peers.dialects[name] = _dialect(server)
+            with self._collecting(("authorization_servers", name)):
+                self._server(name, server)
+        for name, token in config.workload_tokens.items():
+            with self._collecting(("workload_tokens", name, "file")):
+                secret = FileSecret(token.file, clock=self._clock, observed=self._secret_observer(name))
+                self._peers.workload_tokens[name] = WorkloadTokenFile(name, token.type, secret.value)
+        return self._peers
+
+    @contextmanager
+    def _collecting(self, path: Path) -> Iterator[None]:
+        """Turn what can't be made into a problem at its place in the file."""
+        try:
+            yield
+        except (PeerSettingsError, SecretError, KeyFormatError, ValueError) as error:
+            self._peers.problems.append(self._loaded.problem(path, str(error)))
+
+    def _issuer(self, name: str, section: schema.TrustedIssuer, iss: str) -> None:
+        keys = KeySource(
+            self._issuer_keys(section, iss),
+            keys_stale=section.keys_stale,
+            clock=self._clock,
+            observed=self._keys_observer(name),
+        )
+        self._peers.closers.append(keys.close)
+        self._peers.issuers[name] = TrustedIssuer(
+            name=name,
+            iss=iss,
+            audience=frozenset(section.audience),
+            profile=Profile(section.token_profile),
+            token_type=section.subject_token_type,
+            algorithms=tuple(section.algorithms),
+            scope_claims=tuple(section.scope_claim),
+            audience_claim=section.audience_claim,
+            leeway=section.leeway,
+            keys=keys,
+        )
+        self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
+
+    def _issuer_keys(self, section: schema.TrustedIssuer, iss: str) -> KeyLocation:
+        if section.jwks_file is not None:
+            return FileKeys(section.jwks_file)
+        client = self._documents(section.tls)
+        if section.jwks_uri is not None:
+            return PublishedKeys(client, section.jwks_uri)
+        return PublishedKeys(client, self._metadata(client, iss, section.discovery_url))
+
+    def _server(self, name: str, section: schema.AuthorizationServer) -> None:
+        dialect = self._peers.dialects.get(name) or DIALECTS[section.dialect]
+        client = PeerClient(
+            timeout=section.timeout,
+            max_in_flight=section.max_in_flight,
+            tls=peer_tls(section.tls),
+            clock=self._clock,
+        )
+        self._peers.closers.append(client.close)
+        metadata = None
+        if section.issuer is not None or section.discovery_url is not None:
+            metadata = self._metadata(self._documents(section.tls), section.issuer, section.discovery_url)
+        endpoint: TokenEndpoint | MetadataSource | None = metadata
+        if section.token_endpoint is not None:
+            endpoint = TokenEndpoint(section.token_endpoint, section.issuer)
+        if endpoint is None:
+            raise ValueError("needs an issuer, a discovery_url or a token_endpoint")
+        self._peers.servers[name] = AuthorizationServer(
+            name,
+            endpoint=endpoint,
+            client=client,
+            client_auth=self._client_auth(name, section.client_auth, dialect),
+            timeout=section.timeout,
+            max_in_flight=section.max_in_flight,
+            clock=self._clock,
+        )
+        if metadata is not None and section.issuer is not None and section.issuer not in self._peers.issued_keys:
+            keys = KeySource(
+                PublishedKeys(self._documents(section.tls), metadata), keys_stale=SERVER_KEYS_STALE, clock=self._clock
+            )
+            self._peers.closers.append(keys.close)
+            self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
+
+    def _client_auth(self, server: str, section: schema.ClientAuth, dialect: Dialect) -> ClientAuthentication:
+        make = CLIENT_AUTHENTICATION[section.method]
+        observed = self._secret_observer(server)
+        match section:
+            case schema.NoClientAuth():
+                return make(section.client_id)
+            case schema.KeyClientAuth():
+                key = FileSecret(section.key_file, clock=self._clock, observed=observed)
+                return make(
+                    section.client_id,
+                    key,
+                    section.algorithm,
+                    key_id=section.key_id,
+                    audience=dialect.assertion_audience,
+                )
+            case schema.SecretClientAuth():
+                secret: Secret
+                if section.client_secret_file is not None:
+                    secret = FileSecret(section.client_secret_file, clock=self._clock, observed=observed)
+                else:
+                    secret = EnvSecret(section.client_secret_env or "", self._environ)
+                if section.method == "client_secret_basic":
+                    return make(section.client_id, secret, form_encoding=dialect.form_encoding)
+                return make(section.client_id, secret)
+
+    def _documents(self, tls: schema.PeerTLS | None) -> PeerClient:
+        client = PeerClient(
+            timeout=DOCUMENT_TIMEOUT, max_in_flight=DOCUMENT_CONNECTIONS, tls=peer_tls(tls), clock=self._clock
+        )
+        self._peers.closers.append(client.close)
+        return client
+
+    def _metadata(self, client: PeerClient, issuer: str | None, discovery_url: str | None) -> MetadataSource:
+        metadata = MetadataSource(client, issuer=issuer, discovery_url=discovery_url, clock=self._clock)
+        self._peers.closers.append(metadata.close)
+        return metadata
+
+    def _keys_observer(self, issuer: str) -> Callable[[str], None]:
+        def observed(outcome: str) -> None:
+            self._metrics.jwks_refreshes.labels(issuer, outcome).inc()
+            self._metrics.trusted_issuer_available.labels(issuer).set(outcome == "success")
+
+        return observed
+
+    def _secret_observer(self, name: str) -> Callable[[str], None]:
+        return lambda outcome: self._metrics.secret_reloads.labels(name, outcome).inc()
+
+
+def _dialect(section: schema.AuthorizationServer) -> Dialect:
+    """The server's dialect with the overrides of the file. ValueError: one of them is none, or takes no such value."""
+    try:
+        return with_overrides(DIALECTS[section.dialect], section.dialect_overrides)
+    except ValueError as error:
+        switch, why = error.args
+        raise ValueError(f"{switch}: {why}") from None

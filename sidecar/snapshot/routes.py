@@ -1,0 +1,130 @@
+"""Compiles the routes section: schema in, values of ``model.route`` out. Pure."""
+
+from collections.abc import Sequence
+
+from sidecar.config.addresses import URL
+from sidecar.config.load import Loaded
+from sidecar.config.schema import Config, PeerTLS
+from sidecar.config.schema import Exchange as ExchangeSection
+from sidecar.config.schema import Expect as ExpectSection
+from sidecar.config.schema import Match as MatchSection
+from sidecar.config.schema import Route as RouteSection
+from sidecar.exchange.dialects import Dialect
+from sidecar.model.route import (
+    TLS,
+    Exchange,
+    Expect,
+    Expected,
+    Match,
+    PathRelaxation,
+    Route,
+    SubjectPolicy,
+    Upstream,
+)
+from sidecar.model.tokens import Semantics
+
+
+def compile_route(loaded: Loaded, index: int, dialects: dict[str, Dialect]) -> Route:
+    """Return one route. dialects: by the name of the authorization server, with the overrides of the file."""
+    config = loaded.config
+    section = config.routes[index]
+    exchange = None if section.exchange == "none" else section.exchange
+    server = config.server_of(exchange) if exchange is not None else ""
+    return Route(
+        name=section.name,
+        listener=config.listener_of(section),
+        match=_match(section.match),
+        upstream=_upstream(section, config),
+        subject=SubjectPolicy(
+            issuers=frozenset(config.issuers_of(section)),
+            header=section.subject.header.lower(),
+            require_scope=section.subject.require_scope,
+            require_claims=tuple(section.subject.require_claims.items()),
+            clients=frozenset(section.subject.clients),
+            max_actor_depth=section.subject.max_actor_depth,
+        ),
+        exchange=_exchange(exchange, server, dialects[server]) if exchange is not None else None,
+        place=loaded.place(("routes", index)),
+    )
+
+
+def peer_tls(section: PeerTLS | None) -> TLS:
+    """Return how to speak TLS to a peer."""
+    if section is None:
+        return TLS()
+    return TLS(section.ca_file, section.cert_file, section.key_file, section.server_name)
+
+
+def _match(section: MatchSection) -> Match:
+    return Match(
+        hosts=section.hosts or (),
+        path=section.path,
+        path_prefix=section.path_prefix,
+        methods=frozenset(section.methods or ()),
+        headers=tuple((name.lower().encode(), value.encode()) for name, value in section.headers.items()),
+        allow=frozenset(PathRelaxation(name) for name in section.allow),
+    )
+
+
+def _upstream(route: RouteSection, config: Config) -> Upstream:
+    section, url = route.upstream, route.upstream.url
+    most = section.max_body_bytes if section.max_body_bytes is not None else config.gateway.max_body_bytes
+    return Upstream(
+        host=_bare_host(url),
+        port=url.port,
+        unix_path=url.unix_path,
+        base_path=url.path.rstrip("/").encode(),
+        host_header=url.authority.encode() or b"localhost",
+        tls=peer_tls(section.tls) if url.secure else None,
+        strip_prefix=(route.match.path_prefix or "").rstrip("/").encode() if section.strip_prefix else b"",
+        preserve_host=section.preserve_host,
+        connect_timeout=section.connect_timeout,
+        response_timeout=section.response_timeout,
+        send_idle=section.send_idle,
+        read_idle=section.read_idle,
+        max_connections=section.max_connections,
+        max_connection_age=section.max_connection_age,
+        max_body_bytes=most,
+        token_header=section.token_header.encode(),
+        drop_cookies=section.drop_cookies,
+    )
+
+
+def _bare_host(url: URL) -> str | None:
+    return url.host.strip("[]") if url.host is not None else None
+
+
+def _exchange(section: ExchangeSection, server: str, dialect: Dialect) -> Exchange:
+    semantics = section.semantics or ("delegation" if section.actor_token is not None else "any")
+    return Exchange(
+        authorization_server=server,
+        audience=section.audience,
+        resource=section.resource,
+        scope=section.scope,
+        requested_token_type=section.requested_token_type,
+        actor_token=section.actor_token,
+        expect=_expect(section, section.expect, semantics, dialect),
+    )
+
+
+def _expect(exchange: ExchangeSection, section: ExpectSection, semantics: str, dialect: Dialect) -> Expect:
+    extra_audience = dialect.extra_audience if section.extra_audience is None else section.extra_audience
+    extra_scope = dialect.extra_scope if section.extra_scope is None else section.extra_scope
+    return Expect(
+        # All audiences that were asked for must be there; of the scopes, fewer are allowed (RFC 8693 §2.2.1).
+        audience=_expected(section.audience, exchange.audience, exchange.audience, extra_audience),
+        scope=_expected(section.scope, exchange.scope, (), extra_scope),
+        same_subject=section.subject != "any",
+        semantics=None if semantics == "any" else Semantics(semantics),
+    )
+
+
+def _expected(
+    choice: str | Sequence[str] | None, asked: Sequence[str], required: Sequence[str], extra: Sequence[str]
+) -> Expected:
+    """Compile ``asked`` (nothing asked: not checked), ``any``, or a list."""
+    if choice == "any" or (choice in (None, "asked") and not asked):
+        return Expected()
+    if choice in (None, "asked"):
+        return Expected(frozenset(required), frozenset([*asked, *extra]))
+    return Expected(frozenset(choice or ()), frozenset([*(choice or ()), *extra]))

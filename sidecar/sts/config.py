@@ -1,0 +1,140 @@
+"""What the embedded authorization server knows: issuer, clients, trusted issuers, policies; frozen values only.
+
+No file is read here: ``sidecar.sts.load`` makes these from YAML, tests and the demo build them in code. Whatever is not
+written in a policy is not allowed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sidecar.model.tokens import Semantics
+from sidecar.oauth.jwt import VerificationKeys
+
+
+class AuthMethod(StrEnum):
+    """Client authentication methods, by their registered names (RFC 7591 §2)."""
+
+    NONE = "none"
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    PRIVATE_KEY_JWT = "private_key_jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Whom a policy speaks of. ``sub`` is exact or ends in one ``*``, any rest; ``iss`` is exact or ``*``, any issuer
+    that is trusted at all.
+    """
+
+    iss: str
+    sub: str
+
+    def matches(self, iss: str, sub: str) -> bool:
+        """Whether this subject or actor is meant."""
+        if self.iss not in ("*", iss):
+            return False
+        return sub.startswith(self.sub[:-1]) if self.sub.endswith("*") else sub == self.sub
+
+
+ANYONE: Final = Pattern("*", "*")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnToken:
+    """What a client gets by ``client_credentials``: a token of this subject, at most these audiences and scopes.
+
+    claims: added as they are; they must not name a claim of ``RESERVED_CLAIMS``.
+    """
+
+    sub: str
+    audience: tuple[str, ...]
+    scope: tuple[str, ...] = ()
+    claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+#: Claims that the server itself sets or that would bind a token to a proof nobody checked.
+RESERVED_CLAIMS: Final = frozenset(
+    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "cnf")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client, the ways it may authenticate, and what it is called.
+
+    audience: its names in ``aud`` beside its client id: tokens made for one of them are its to exchange.
+    secret: for ``client_secret_basic`` and ``client_secret_post``; keys: for ``private_key_jwt``.
+    own_token: what ``client_credentials`` gives it, or None: not allowed.
+    """
+
+    client_id: str
+    auth_methods: tuple[AuthMethod, ...]
+    secret: str | None = field(default=None, repr=False)
+    keys: VerificationKeys | None = None
+    audience: tuple[str, ...] = ()
+    own_token: OwnToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """Another issuer whose tokens may be exchanged; its keys are at ``jwks_uri`` or, where that is None, in ``keys``.
+
+    An issued token carries the subject's ``sub`` unchanged under this server's own ``iss``: trust only issuers in
+    which a ``sub`` means the same person.
+    """
+
+    issuer: str
+    jwks_uri: str | None = None
+    keys: VerificationKeys = field(default_factory=lambda: VerificationKeys(()))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One thing that is allowed: this client may trade tokens of these subjects for these audiences and scopes.
+
+    audience: values of both ``audience`` and ``resource``.
+    actors: whose actor tokens are accepted; none by default.
+    semantics: DELEGATION: the issued token names the actor or, without an actor token, the client. IMPERSONATION: it
+    names neither, and an actor token is not accepted. None: it names the actor where an actor token came.
+    max_lifetime: seconds, or None: the server's own.
+    """
+
+    client: str
+    subjects: tuple[Pattern, ...]
+    audience: tuple[str, ...]
+    scope: tuple[str, ...] = ()
+    actors: tuple[Pattern, ...] = ()
+    semantics: Semantics | None = Semantics.DELEGATION
+    max_lifetime: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole server. ``issuer`` may have a path, its endpoints lie below it; ``lifetime`` is in seconds."""
+
+    issuer: str
+    listen: tuple[str, int] = ("127.0.0.1", 0)
+    algorithm: str = "ES256"
+    lifetime: int = 300
+    clients: tuple[Client, ...] = ()
+    trusted_issuers: tuple[TrustedIssuer, ...] = ()
+    policies: tuple[Policy, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The issuer's path without its last slash: empty, or beginning with one."""
+        return urlsplit(self.issuer).path.rstrip("/")
+
+    @property
+    def token_endpoint(self) -> str:
+        """The token endpoint's URL."""
+        return self.issuer.rstrip("/") + "/token"
+
+    @property
+    def jwks_uri(self) -> str:
+        """The URL of this server's own keys."""
+        return self.issuer.rstrip("/") + "/jwks"

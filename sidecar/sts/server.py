@@ -1,0 +1,190 @@
+"""The embedded server's endpoints: metadata (RFC 8414 §3, OpenID Discovery §4), keys, and the token endpoint.
+
+HTTP is read and written here; who asks, what is allowed and what is signed is decided in the modules beside. Every
+token request leaves one audit line, and nothing else is ever logged about it.
+"""
+
+import asyncio
+import logging
+import socket
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.oauth.jwt import ALGORITHMS
+from sidecar.sts.audit import UNKNOWN, AuditLine, AuditSink, to_stderr
+from sidecar.sts.clients import Authenticator
+from sidecar.sts.config import AuthMethod, Config
+from sidecar.sts.errors import Code, TokenError
+from sidecar.sts.form import Form, parse_form
+from sidecar.sts.grants import GRANTS, Desk
+from sidecar.sts.issuers import Issuers
+from sidecar.sts.keys import SigningKeys
+
+MAX_BODY_BYTES: Final = 64 * 1024
+BODY_TIMEOUT: Final = 10  # seconds for a request's body
+SHUTDOWN_TIMEOUT: Final = 2  # seconds for requests in flight
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+logger = logging.getLogger("sidecar.sts")
+
+
+def banner(config: Config) -> str:
+    """What the server says of itself at its start."""
+    return (
+        f"Authorization server {config.issuer} for development, tests and demos. Not for production: "
+        "its keys live in memory only, and its clients and policies are those of its file."
+    )
+
+
+def create_app(
+    config: Config, *, keys: SigningKeys | None = None, clock: Clock = SYSTEM_CLOCK, audit: AuditSink = to_stderr
+) -> web.Application:
+    """Return the server as an application for one event loop.
+
+    keys: given by those who want to sign or rotate beside it; made anew otherwise. audit: gets one line per decision.
+    """
+    keys = keys or SigningKeys(config.algorithm, config.lifetime, clock)
+    document = metadata(config)
+
+    async def get_metadata(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    async def get_keys(_: web.Request) -> web.Response:
+        return web.json_response(keys.document(), content_type="application/jwk-set+json")
+
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    path = config.path
+    for place in dict.fromkeys(
+        (
+            f"/.well-known/oauth-authorization-server{path}",
+            f"/.well-known/openid-configuration{path}",
+            f"{path}/.well-known/openid-configuration",
+        )
+    ):
+        app.router.add_get(place, get_metadata)
+    app.router.add_get(f"{path}/jwks", get_keys)
+    desk = Desk(config, keys, Issuers(config, keys, clock), clock)
+    app.router.add_post(f"{path}/token", _TokenEndpoint(desk, Authenticator(config, clock), audit).handle)
+    return app
+
+
+async def serve(
+    config: Config,
+    *,
+    sock: socket.socket | None = None,
+    keys: SigningKeys | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    audit: AuditSink = to_stderr,
+) -> web.AppRunner:
+    """Start the server, on ``sock`` where one is given (bound, it becomes ours) or on the configured address.
+
+    Stop it with the runner's ``cleanup()``. OSError: the address can't be had.
+    """
+    runner = web.AppRunner(
+        create_app(config, keys=keys, clock=clock, audit=audit),
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=75,
+        logger=_http_logger(),
+        shutdown_timeout=SHUTDOWN_TIMEOUT,
+    )
+    await runner.setup()
+    try:
+        site = web.SockSite(runner, sock) if sock is not None else web.TCPSite(runner, *config.listen)
+        await site.start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def metadata(config: Config) -> dict[str, Any]:
+    """The metadata document (RFC 8414 §2). It is served at the OpenID places too, though no ID token is issued."""
+    methods = sorted({method for client in config.clients for method in client.auth_methods})
+    algorithms = list(ALGORITHMS) if AuthMethod.PRIVATE_KEY_JWT in methods else []
+    members = {
+        "issuer": config.issuer,
+        "token_endpoint": config.token_endpoint,
+        "jwks_uri": config.jwks_uri,
+        # Required, and never empty; there is no authorization endpoint that could answer with anything.
+        "response_types_supported": ["none"],
+        "grant_types_supported": list(GRANTS),
+        "scopes_supported": sorted({scope for policy in config.policies for scope in policy.scope}),
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+class _TokenEndpoint:
+    """``POST /token``."""
+
+    def __init__(self, desk: Desk, authenticator: Authenticator, audit: AuditSink) -> None:
+        self._desk = desk
+        self._authenticator = authenticator
+        self._audit = audit
+        config = desk.config
+        policies = {name for policy in config.policies for name in (*policy.audience, *policy.scope)}
+        own = {name for client in config.clients if (o := client.own_token) for name in (*o.audience, *o.scope)}
+        self._known = policies | own
+        self._challenge = f'Basic realm="{config.issuer}", charset="UTF-8"'
+
+    async def handle(self, request: web.Request) -> web.Response:
+        line = AuditLine(self._desk.clock.wall(), known=self._known)
+        try:
+            reply = await self._grant(request, line)
+        except TokenError as error:
+            line.error, line.reason = error.code.value, error.reason
+            self._audit(line)
+            return self._refusal(error)
+        self._audit(line)
+        return web.json_response(reply, headers=NO_STORE)
+
+    async def _grant(self, request: web.Request, line: AuditLine) -> dict[str, Any]:
+        form = await _read_form(request)
+        grant_type = form.one("grant_type")
+        line.grant = grant_type if grant_type in GRANTS or grant_type is None else UNKNOWN
+        client = self._authenticator.authenticate(request.headers.getall("Authorization", ()), form)
+        line.client = client.client_id
+        grant = GRANTS.get(form.required("grant_type"))
+        if grant is None:
+            raise TokenError(Code.UNSUPPORTED_GRANT_TYPE, "this grant type is not supported")
+        return await grant(self._desk, client, form, line)
+
+    def _refusal(self, error: TokenError) -> web.Response:
+        headers = dict(NO_STORE)
+        if error.status == 401:
+            headers["WWW-Authenticate"] = self._challenge
+        elif error.status == 503:
+            headers["Retry-After"] = "1"
+        body = {"error": error.code.value, "error_description": error.reason}
+        return web.json_response(body, status=error.status, headers=headers)
+
+
+async def _read_form(request: web.Request) -> Form:
+    if request.query_string:
+        raise TokenError(Code.INVALID_REQUEST, "parameters belong into the body")
+    if request.content_type != "application/x-www-form-urlencoded" or "Content-Encoding" in request.headers:
+        raise TokenError(Code.INVALID_REQUEST, "the body must be application/x-www-form-urlencoded")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TokenError(Code.INVALID_REQUEST, "the body is larger than 64 KiB", 413) from None
+    except TimeoutError:
+        raise TokenError(Code.INVALID_REQUEST, "the body did not come in time", 408) from None
+    return parse_form(body)
+
+
+def _http_logger() -> logging.Logger:
+    """A logger for the HTTP library that drops what it says of malformed requests: it quotes their credentials."""
+    http = logger.getChild("http")
+    http.addFilter(_not_malformed)
+    return http
+
+
+def _not_malformed(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -1,0 +1,230 @@
+from typing import Any
+
+import pytest
+
+from tests.config.conftest import Workshop, put
+
+ISSUER = "trusted_issuers.corp"
+SERVER = "authorization_servers.corp"
+ROUTE = "routes.0"
+
+
+def wrong(workshop: Workshop, **values: object) -> dict[str, str]:
+    def change(tree: Any) -> None:
+        for path, value in values.items():
+            put(tree, path, value)
+
+    return workshop.wrong(change)
+
+
+def listeners(**addresses: object) -> dict[str, Any]:
+    return {name: {"listen": address} for name, address in addresses.items()}
+
+
+def test_listen_and_listeners_exclude_each_other(workshop: Workshop) -> None:
+    both = {"listen": "127.0.0.1:1", "listeners": listeners(a="127.0.0.1:2")}
+    assert wrong(workshop, gateway=both) == {"gateway.listeners": "should not stand beside listen; give one of them"}
+    assert wrong(workshop, gateway={"listeners": {}}) == {"gateway.listeners": "should name at least one listener"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "path"),
+    [
+        (
+            {"gateway": {"listeners": listeners(a="127.0.0.1:1", b="0.0.0.0:1")}, "routes.0.listener": "a"},
+            "gateway.listeners.b.listen",
+        ),
+        ({"gateway": {"listen": "127.0.0.1:1"}, "admin": {"listen": "127.0.0.1:1"}}, "admin.listen"),
+        ({"gateway": {"listen": "127.0.0.1:9090"}}, "admin.listen"),
+        ({"admin": {"listen": "127.0.0.1:8080"}}, "admin.listen"),
+    ],
+)
+def test_every_listener_has_an_address_of_its_own(workshop: Workshop, tree: dict[str, object], path: str) -> None:
+    assert wrong(workshop, **tree) == {path: "should not be the address of another listener"}
+
+
+def test_egress_is_not_for_others(workshop: Workshop) -> None:
+    workshop.file("pem")
+    tls = {"cert_file": "pem", "key_file": "pem"}
+    path = "gateway.listeners.out"
+    message = "egress should listen on loopback or a unix socket, or have tls.client_ca_file"
+    for address, with_tls, found in (
+        ("0.0.0.0:81", None, {f"{path}.listen": message}),
+        ("10.0.0.1:81", tls, {f"{path}.listen": message}),
+        ("0.0.0.0:81", {**tls, "client_ca_file": "pem"}, {}),
+        ("[::1]:81", None, {}),
+        ("unix:/run/x.sock", None, {}),
+    ):
+        assert wrong(workshop, **{path: {"listen": address, "direction": "egress", "tls": with_tls}}) == found
+        assert wrong(workshop, **{path: {"listen": address, "direction": "ingress", "tls": with_tls}}) == {}
+
+
+def test_hashed_subjects_need_a_key(workshop: Workshop) -> None:
+    workshop.file("key")
+    assert wrong(workshop, receipts={"subject": "hashed"}) == {
+        "receipts.subject_key_file": "missing; hashed subjects need a key"
+    }
+    assert wrong(workshop, receipts={"subject": "hashed", "subject_key_file": "key"}) == {}
+
+
+def test_an_issuer_is_named_once(workshop: Workshop) -> None:
+    borrowed = {"authorization_server": "corp", "audience": ["x"]}
+    assert wrong(workshop, **{ISSUER: borrowed}) == {}
+    assert wrong(workshop, **{ISSUER: {**borrowed, "issuer": "https://a"}}) == {
+        f"{ISSUER}.authorization_server": "should not stand beside issuer; give one of them"
+    }
+    assert wrong(workshop, **{ISSUER: {"audience": ["x"]}}) == {
+        f"{ISSUER}.issuer": "missing; or else authorization_server"
+    }
+
+
+def test_keys_have_one_source(workshop: Workshop) -> None:
+    workshop.file("keys.json")
+    sources = {"jwks_file": "keys.json", "jwks_uri": "https://a/keys", "discovery_url": "https://a/meta"}
+    for name, value in sources.items():
+        assert wrong(workshop, **{f"{ISSUER}.{name}": value}) == {}
+    assert wrong(workshop, **{f"{ISSUER}.{name}": value for name, value in sources.items()}) == {
+        f"{ISSUER}.{name}": "should not stand beside discovery_url; give one of them"
+        for name in ("jwks_uri", "jwks_file")
+    }
+
+
+def test_an_issuer_that_is_no_url_needs_its_keys_said(workshop: Workshop) -> None:
+    workshop.file("keys.json")
+    for issuer in ("kubernetes/serviceaccount", "https://a/?x=1"):
+        found = wrong(workshop, **{f"{ISSUER}.issuer": issuer})
+        assert found == {
+            f"{ISSUER}.issuer": "should be a URL without query, where metadata is found; or else give discovery_url"
+        }
+        assert wrong(workshop, **{f"{ISSUER}.issuer": issuer, f"{ISSUER}.jwks_file": "keys.json"}) == {}
+
+
+PLAIN = "plain http to another machine; use https, or say allow_plain_http: true where the network encrypts"
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        (ISSUER, "issuer"),
+        (ISSUER, "discovery_url"),
+        (ISSUER, "jwks_uri"),
+        (SERVER, "issuer"),
+        (SERVER, "discovery_url"),
+        (SERVER, "token_endpoint"),
+        (f"{ROUTE}.upstream", "url"),
+    ],
+)
+def test_plain_http_stays_on_this_machine(workshop: Workshop, section: str, name: str) -> None:
+    path = f"{section}.{name}"
+    for url in ("http://10.0.0.1/x", "http://login.example.com/x", "http://localhost.example.com/", "http://0.0.0.0/"):
+        assert wrong(workshop, **{path: url}) == {path: PLAIN}
+        assert wrong(workshop, **{path: url, f"{section}.allow_plain_http": True}) == {}
+    for url in ("http://localhost:1/x", "http://127.0.0.1/x", "http://[::1]:1/x", "https://login.example.com/x"):
+        assert wrong(workshop, **{path: url}) == {}
+
+
+def test_an_issuer_that_nobody_asks_may_be_any_url(workshop: Workshop) -> None:
+    workshop.file("keys.json")
+    assert wrong(workshop, **{f"{ISSUER}.issuer": "http://login.example.com", f"{ISSUER}.jwks_file": "keys.json"}) == {}
+    named = {f"{SERVER}.issuer": "http://login.example.com", f"{SERVER}.token_endpoint": "https://login.example.com/t"}
+    assert wrong(workshop, **named) == {}
+
+
+def test_a_server_can_be_found(workshop: Workshop) -> None:
+    auth = {"client_auth": {"method": "none"}}
+    assert wrong(workshop, **{SERVER: auth}) == {f"{SERVER}.issuer": "missing; or else discovery_url or token_endpoint"}
+    both = {**auth, "discovery_url": "https://a/x", "token_endpoint": "https://a/y"}
+    assert wrong(workshop, **{SERVER: both}) == {
+        f"{SERVER}.token_endpoint": "should not stand beside discovery_url; give one of them"
+    }
+    assert wrong(workshop, **{f"{SERVER}.issuer": "https://a/?x=1"}) == {
+        f"{SERVER}.issuer": "should be a URL without query, where metadata is found; or else give discovery_url"
+    }
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_a_secret_comes_from_one_place(workshop: Workshop, method: str) -> None:
+    workshop.file("secret")
+    workshop.environ["SECRET"] = "x"
+    path = f"{SERVER}.client_auth"
+    client = {"method": method, "client_id": "x"}
+    file, env = {"client_secret_file": "secret"}, {"client_secret_env": "SECRET"}
+    assert wrong(workshop, **{path: {**client, **file}}) == {}
+    assert wrong(workshop, **{path: {**client, **env}}) == {}
+    assert wrong(workshop, **{path: client}) == {f"{path}.client_secret_file": "missing; or else client_secret_env"}
+    assert wrong(workshop, **{path: {**client, **file, **env}}) == {
+        f"{path}.client_secret_env": "should not stand beside client_secret_file; give one of them"
+    }
+
+
+@pytest.mark.parametrize("section", [ISSUER, SERVER, f"{ROUTE}.upstream"])
+def test_certificate_and_key_come_together(workshop: Workshop, section: str) -> None:
+    workshop.file("pem")
+    change: dict[str, object] = {f"{ROUTE}.upstream.url": "https://a"}
+    path = f"{section}.tls"
+    assert wrong(workshop, **change, **{path: {"cert_file": "pem"}}) == {
+        f"{path}.cert_file": "needs key_file beside it"
+    }
+    assert wrong(workshop, **change, **{path: {"key_file": "pem"}}) == {f"{path}.key_file": "needs cert_file beside it"}
+    assert wrong(workshop, **change, **{path: {"cert_file": "pem", "key_file": "pem"}}) == {}
+
+
+def test_tls_needs_https(workshop: Workshop) -> None:
+    path = f"{ROUTE}.upstream.tls"
+    assert wrong(workshop, **{path: {"server_name": "a"}}) == {path: "has no effect without an https URL"}
+
+
+def test_a_route_matches_a_path_or_a_prefix(workshop: Workshop) -> None:
+    path = f"{ROUTE}.match"
+    assert wrong(workshop, **{path: {}}) == {f"{path}.path_prefix": "missing; or else path"}
+    assert wrong(workshop, **{path: {"path": "/a", "path_prefix": "/a"}}) == {
+        f"{path}.path": "should not stand beside path_prefix; give one of them"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "relaxation"),
+    [
+        ("/a%2Fb", "an encoded slash", "encoded-slash"),
+        ("/a//b", "an empty segment", "empty-segment"),
+        ("/a;b", "a semicolon", "path-parameters"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["path", "path_prefix"])
+def test_a_path_that_nothing_gets_to(workshop: Workshop, kind: str, text: str, what: str, relaxation: str) -> None:
+    path = f"{ROUTE}.match"
+    assert wrong(workshop, **{path: {kind: text, "allow": []}}) == {
+        f"{path}.{kind}": f"no request with {what} gets here without match.allow: [{relaxation}]"
+    }
+    assert wrong(workshop, **{path: {kind: text, "allow": [relaxation]}}) == {}
+
+
+def test_a_prefix_is_needed_to_strip_it(workshop: Workshop) -> None:
+    path = f"{ROUTE}.upstream.strip_prefix"
+    assert wrong(workshop, **{path: True}) == {}
+    assert wrong(workshop, **{path: True, f"{ROUTE}.match": {"path": "/a"}}) == {
+        path: "there is nothing to strip without match.path_prefix"
+    }
+
+
+def test_a_header_is_matched_once(workshop: Workshop) -> None:
+    assert wrong(workshop, **{f"{ROUTE}.match.headers": {"X-A": "1", "X-B": "1", "x-a": "2"}}) == {
+        f"{ROUTE}.match.headers.x-a": "another key names this header; case makes no difference"
+    }
+
+
+def test_conditions_on_a_subject_that_nobody_checks(workshop: Workshop) -> None:
+    assert wrong(workshop, **{f"{ROUTE}.exchange": "none"}) == {}
+    assert wrong(workshop, **{f"{ROUTE}.exchange": "none", f"{ROUTE}.subject": {"require_scope": ["a"]}}) == {
+        f"{ROUTE}.subject": "has no effect with exchange: none, where credentials are removed and not checked"
+    }
+
+
+def test_another_header_is_taken_from_proxies_only(workshop: Workshop) -> None:
+    path = f"{ROUTE}.subject.header"
+    assert wrong(workshop, **{path: "authorization"}) == {}
+    assert wrong(workshop, **{path: "X-Forwarded-Access-Token"}) == {
+        path: "is taken from gateway.trusted_proxies only, and none is named there"
+    }
+    proxies = {"gateway.trusted_proxies": ["10.0.0.0/8"]}
+    assert wrong(workshop, **proxies, **{path: "X-Forwarded-Access-Token"}) == {}

@@ -1,0 +1,120 @@
+from itertools import combinations, pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.exchange.ask import GRANT_TYPE, RESERVED, Asker
+from sidecar.model.tokens import ACCESS_TOKEN, JWT, WorkloadToken
+from tests.support.values import exchange, subject
+
+SERVER = {"server": "corp", "endpoint": "https://as.example/token", "client_id": "gateway", "extra_params": {}}
+
+
+def actor(token: str = "actor-token", identity: bytes = b"jwt:agent", token_type: str = JWT) -> WorkloadToken:
+    return WorkloadToken("self", token_type, "jti:a", identity, token)
+
+
+def asker(server: dict[str, Any] = SERVER, **changes: Any) -> Asker:
+    return Asker(exchange(**changes), **server)
+
+
+def test_the_form_is_what_rfc_8693_says() -> None:
+    ask = asker(
+        {**SERVER, "extra_params": {"tenant": "a"}},
+        audience=("a", "b"),
+        resource=("https://r.example/",),
+        scope=("x", "y"),
+        requested_token_type=ACCESS_TOKEN,
+    ).ask(subject(), actor())
+    assert ask.form == [
+        ("grant_type", GRANT_TYPE),
+        ("audience", "a"),
+        ("audience", "b"),
+        ("resource", "https://r.example/"),
+        ("tenant", "a"),
+        ("scope", "x y"),
+        ("requested_token_type", ACCESS_TOKEN),
+        ("subject_token", "subject-token"),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("actor_token", "actor-token"),
+        ("actor_token_type", JWT),
+    ]
+
+
+def test_what_is_not_configured_is_not_sent() -> None:
+    names = [name for name, _ in asker(audience=(), scope=()).ask(subject(), None).form]
+    assert names == ["grant_type", "subject_token", "subject_token_type"]
+
+
+def test_reserved_names_are_all_that_the_form_can_hold() -> None:
+    form = asker(resource=("https://r.example/",), requested_token_type=JWT).ask(subject(), actor()).form
+    assert {name for name, _ in form} <= RESERVED
+
+
+def test_every_field_alone_makes_another_key() -> None:
+    base = asker().ask(subject(), None).key
+    keys = [
+        base,
+        *(
+            asker({**SERVER, name: value}).ask(subject(), None).key
+            for name, value in (
+                ("server", "other"),
+                ("endpoint", "https://as.example/token2"),
+                ("client_id", "gateway2"),
+                ("extra_params", {"tenant": "a"}),
+            )
+        ),
+        asker(audience=("orders-api", "x")).ask(subject(), None).key,
+        asker(audience=()).ask(subject(), None).key,
+        asker(resource=("https://r.example/",)).ask(subject(), None).key,
+        asker(scope=("orders.write",)).ask(subject(), None).key,
+        asker(requested_token_type=JWT).ask(subject(), None).key,
+        asker().ask(subject("other-token"), None).key,
+        asker().ask(subject(), actor()).key,
+        asker().ask(subject(), actor(identity=b"jwt:other")).key,
+        asker().ask(subject(), actor(token_type=ACCESS_TOKEN)).key,
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_rotated_actor_token_keeps_its_key_and_is_sent_fresh() -> None:
+    old, new = (asker().ask(subject(), actor(token)) for token in ("old-token", "new-token"))
+    assert old.key == new.key
+    assert ("actor_token", "new-token") in new.form
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=4, unique=True))
+def test_no_splitting_of_the_same_text_shares_a_key(parts: list[str]) -> None:
+    text = "".join(parts)
+    keys = {}
+    for count in range(len(text)):
+        for cuts in combinations(range(1, len(text)), count):
+            bounds = [0, *cuts, len(text)]
+            audience = tuple(text[start:end] for start, end in pairwise(bounds))
+            key = asker(audience=audience, scope=()).ask(subject(), None).key
+            assert keys.setdefault(key, audience) == audience
+
+
+@given(
+    first=st.tuples(st.text("a=&,\0 ", max_size=4), st.text("a=&,\0 ", max_size=4)),
+    second=st.tuples(st.text("a=&,\0 ", max_size=4), st.text("a=&,\0 ", max_size=4)),
+)
+def test_delimiters_in_any_field_share_no_key(first: tuple[str, str], second: tuple[str, str]) -> None:
+    def key(pair: tuple[str, str]) -> bytes:
+        return asker({**SERVER, "server": pair[0], "endpoint": pair[1]}).ask(subject(), None).key
+
+    assert (key(first) == key(second)) is (first == second)
+
+
+def test_tokens_are_in_no_repr() -> None:
+    ask = asker().ask(subject(), actor())
+    assert "subject-token" not in repr(ask)
+    assert "actor-token" not in repr(ask)
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_order_is_kept(order: tuple[str, str]) -> None:
+    form = asker(audience=order).ask(subject(), None).form
+    assert [value for name, value in form if name == "audience"] == list(order)

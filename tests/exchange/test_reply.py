@@ -1,0 +1,183 @@
+from typing import Any
+
+import pytest
+
+from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.reply import Reply, peek_issued, read
+from sidecar.model.refusal import Kind, Refused
+from sidecar.model.tokens import ACCESS_TOKEN, JWT, TOKEN_TYPES, Actor
+from sidecar.oauth.jwt import generate_key, sign
+from tests.support.values import NOW, exchange, subject
+
+KEY = generate_key("ES256", "k")
+LENIENT = Dialect(issued_token_type="lenient")
+REPLY = {
+    "access_token": "opaque-token",
+    "issued_token_type": ACCESS_TOKEN,
+    "token_type": "Bearer",
+    "expires_in": 300,
+    "scope": "orders.read",
+}
+MISSING = object()
+
+
+def jwt(**claims: Any) -> str:
+    return sign(
+        {"iss": "https://issuer.example", "sub": "alice", "aud": "orders-api", "exp": NOW + 60, **claims}, KEY, "ES256"
+    )
+
+
+def reading(asks: Any = None, dialect: Dialect | None = None, **changes: Any) -> Reply:
+    members = {name: value for name, value in {**REPLY, **changes}.items() if value is not MISSING}
+    return read(
+        members,
+        signed=peek_issued(members),
+        verified="claims",
+        exchange=asks or exchange(),
+        dialect=dialect or Dialect(),
+        subject=subject(),
+        now_wall=NOW,
+    )
+
+
+def test_an_opaque_token_is_known_by_what_the_reply_says() -> None:
+    reply = reading()
+    assert (reply.expires_in, reply.issued_exp) == (300, None)
+    assert reply.token.scope == {"orders.read"}
+    assert (reply.token.audience, reply.token.actors, reply.token.sub) == (None, None, None)
+    assert "opaque-token" not in repr(reply)
+
+
+def test_a_jwt_is_known_by_its_claims() -> None:
+    token = reading(
+        access_token=jwt(act={"sub": "agent", "act": {"iss": "https://o", "sub": "first"}}, scp=["a"], jti="7")
+    )
+    assert token.issued_exp == NOW + 60
+    assert token.token.audience == {"orders-api"}
+    assert token.token.scope == {"orders.read", "a"}  # what the reply says and what the token holds
+    assert token.token.actors == (Actor("https://issuer.example", "agent"), Actor("https://o", "first"))
+    assert token.token.token_id == "jti:7"
+
+
+def test_a_missing_scope_is_the_one_asked_for() -> None:
+    assert reading(scope=MISSING).token.scope == {"orders.read"}
+    assert reading(exchange(scope=()), scope=MISSING).token.scope is None
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(300, 300), ("300", 300), (0, 0), (-5, -5), (MISSING, None)])
+def test_expires_in_that_is_a_number_of_seconds(value: Any, seconds: float | None) -> None:
+    assert reading(expires_in=value).expires_in == seconds
+
+
+@pytest.mark.parametrize(
+    ("asked", "issued", "dialect"),
+    [
+        (None, ACCESS_TOKEN, Dialect()),
+        (None, JWT, Dialect()),
+        (ACCESS_TOKEN, JWT, Dialect()),
+        (JWT, JWT, Dialect()),
+        (None, MISSING, LENIENT),
+        (JWT, MISSING, LENIENT),
+    ],
+)
+def test_issued_token_types_that_serve(asked: str | None, issued: Any, dialect: Dialect) -> None:
+    token = reading(exchange(requested_token_type=asked), dialect, issued_token_type=issued).token
+    assert token.token_type == (issued if issued is not MISSING else asked or ACCESS_TOKEN)
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])
+def test_token_types_that_serve(token_type: str) -> None:
+    assert reading(token_type=token_type)
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {"access_token": value}
+    for value in (MISSING, "", None, 5, [], {}, "a b", "a\r\nX-Injected: 1", "a\0", "tök", "\ud800")
+]
+HOSTILE += [{"access_token": "x" * (16 * 1024 + 1)}, {"access_token": "subject-token"}]
+HOSTILE += [{"token_type": value} for value in (MISSING, "N_A", "DPoP", "", None, 1, ["Bearer"], "Bearer ")]
+HOSTILE += [
+    {"issued_token_type": value}
+    for value in (MISSING, "", 1, [], *(TOKEN_TYPES[name] for name in ("id_token", "refresh_token", "saml2", "saml1")))
+]
+HOSTILE += [
+    {"expires_in": value}
+    for value in (
+        True,
+        1.5,
+        float("inf"),
+        "1.5",
+        "",
+        "abc",
+        " 300",
+        "-1",
+        "٣",
+        [],
+        {},
+        10**11,
+        -(10**11),
+        10**400,
+        "9" * 11,
+    )
+]
+HOSTILE += [{"scope": value} for value in (1, [], {}, True)]
+HOSTILE += [
+    {"access_token": jwt(**claims)}
+    for claims in (
+        {"exp": NOW},
+        {"exp": NOW - 1},
+        {"exp": "soon"},
+        {"exp": True},
+        {"exp": 10**400},
+        {"nbf": NOW + 31},
+        {"nbf": []},
+        {"aud": 1},
+        {"aud": [1]},
+        {"aud": {}},
+        {"act": "agent"},
+        {"act": {}},
+        {"act": {"sub": 1}},
+        {"act": []},
+        {"act": {"sub": "a", "iss": 1}},
+        {"scope": 1},
+        {"scp": [1]},
+    )
+]
+
+
+@pytest.mark.parametrize("changes", HOSTILE, ids=lambda changes: repr(changes)[:60])
+def test_hostile_replies_are_unusable(changes: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as raised:
+        reading(**changes)
+    refusal = raised.value.refusal
+    assert refusal.kind is Kind.EXCHANGE_UNUSABLE
+    assert refusal.finding
+    token = changes.get("access_token")
+    assert not isinstance(token, str) or len(token) < 5 or token not in refusal.finding
+
+
+def test_a_wrong_issued_token_type_is_refused_by_lenient_too() -> None:
+    with pytest.raises(Refused):
+        reading(dialect=LENIENT, issued_token_type=TOKEN_TYPES["id_token"])
+
+
+def test_a_missing_issued_token_type_names_the_switch() -> None:
+    with pytest.raises(Refused) as raised:
+        reading(issued_token_type=MISSING)
+    assert "dialect_overrides.issued_token_type: lenient" in raised.value.refusal.finding
+
+
+def test_a_depth_bomb_of_actors_is_unusable() -> None:
+    act: dict[str, Any] = {"sub": "a"}
+    for _ in range(50):
+        act = {"sub": "a", "act": act}
+    with pytest.raises(Refused):
+        reading(access_token=jwt(act=act))
+
+
+def test_a_clock_that_is_a_little_behind_serves() -> None:
+    assert reading(access_token=jwt(nbf=NOW + 29))
+
+
+def test_other_members_are_ignored() -> None:
+    assert reading(refresh_token="r", session_state="s", id_token=None, **{"not-before-policy": 0})

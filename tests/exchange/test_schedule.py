@@ -1,0 +1,155 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.exchange.schedule import (
+    JITTER,
+    MARGIN_SHARE,
+    REFRESH_INTERVAL,
+    SHORTEST_KEPT,
+    Lifetimes,
+    Schedule,
+    schedule,
+)
+
+SENT, WALL = 1000.0, 1_700_000_000.0
+DEFAULTS = Lifetimes()
+
+
+def times(
+    expires_in: float | None = None,
+    issued: float | None = None,
+    subject: float = 10_000,
+    jitter: float = 0.0,
+    sent: float = SENT,
+    lifetimes: Lifetimes = DEFAULTS,
+) -> Schedule:
+    """A schedule with lifetimes given in seconds from now."""
+    return schedule(
+        lifetimes,
+        sent=sent,
+        sent_wall=WALL,
+        expires_in=expires_in,
+        issued_exp=None if issued is None else WALL + issued,
+        subject_exp=WALL + subject,
+        jitter=jitter,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "issued", "life"),
+    [
+        (300, None, 300),
+        (None, 300, 300),
+        (600, 60, 60),  # a server that promises more than its token holds
+        (60, 600, 60),
+        (None, None, 60),  # default_lifetime
+        (10**9, None, 3600),  # max_lifetime
+        (0, 300, 0),
+        (-5, None, -5),
+    ],
+)
+def test_life_is_the_least_that_is_said(expires_in: float | None, issued: float | None, life: float) -> None:
+    assert times(expires_in, issued).life == life
+
+
+@pytest.mark.parametrize(("life", "deadline"), [(300, 270), (100, 80), (150, 120), (3600, 3570), (10, 8)])
+def test_the_margin_is_early_expiry_or_a_fifth(life: float, deadline: float) -> None:
+    assert times(life).deadline == SENT + deadline
+
+
+def test_the_subject_token_caps_without_margin() -> None:
+    result = times(300, subject=280)
+    assert result.deadline == SENT + 270
+    assert times(300, subject=200).deadline == SENT + 200
+    assert times(300, subject=200).refresh_at == math.inf  # a newer token could not live longer
+
+
+@pytest.mark.parametrize(("life", "kept"), [(0, False), (-1, False), (SHORTEST_KEPT, False), (1.5, True)])
+def test_a_token_of_a_second_serves_now_only(life: float, kept: bool) -> None:
+    assert times(life).kept is kept
+
+
+def test_a_dead_subject_token_lets_nothing_be_kept() -> None:
+    # It was accepted within leeway; leeway never extends what is issued for it.
+    assert not times(300, subject=-5).kept
+
+
+def test_a_refresh_comes_at_the_configured_part_with_jitter() -> None:
+    assert times(300).refresh_at == SENT + 0.8 * 270
+    assert times(300, jitter=1).refresh_at == pytest.approx(SENT + 0.8 * 270 * (1 + JITTER))
+    assert times(300, jitter=-1).refresh_at == pytest.approx(SENT + 0.8 * 270 * (1 - JITTER))
+
+
+def test_short_tokens_are_not_refreshed_more_often_than_the_interval() -> None:
+    assert times(15).refresh_at == SENT + REFRESH_INTERVAL  # 0.8 of 12 s would be earlier
+    assert times(12).refresh_at == math.inf  # the deadline comes first
+
+
+@given(
+    expires_in=st.none() | st.floats(-10, 10**6),
+    issued=st.none() | st.floats(-10, 10**6),
+    subject=st.floats(-30, 10**6),
+    jitter=st.floats(-1, 1),
+    early=st.floats(0, 600),
+    ahead=st.floats(0.1, 0.99),
+)
+def test_no_token_is_used_when_it_might_be_dead(
+    expires_in: float | None, issued: float | None, subject: float, jitter: float, early: float, ahead: float
+) -> None:
+    lifetimes = Lifetimes(early_expiry=early, refresh_ahead=ahead)
+    result = times(expires_in, issued, subject, jitter, lifetimes=lifetimes)
+    for end in (expires_in, issued, subject, lifetimes.max_lifetime):
+        if end is not None:
+            assert result.deadline <= SENT + end + 1e-6
+    if result.life > 0:
+        assert result.deadline >= min(SENT + (1 - MARGIN_SHARE) * result.life, SENT + subject) - 1e-6
+    assert result.refresh_at == math.inf or SENT + REFRESH_INTERVAL <= result.refresh_at < result.deadline
+    if result.kept:
+        assert result.life > SHORTEST_KEPT
+        assert result.deadline > SENT
+
+
+def exchanges(
+    rate: float, subject_life: float, issued_life: float, *, capped: bool = False, jitter: float = 0.0
+) -> int:
+    """Count the exchanges of one user at a steady rate until the subject token dies: an oracle that only knows
+    when a token was got and what its schedule said."""
+    count, held, next_refresh = 0, None, math.inf
+    for tick in range(int(subject_life * rate)):
+        now = tick / rate
+        if held is None or now >= held.deadline or now >= next_refresh:
+            count += 1
+            life = min(issued_life, subject_life - now) if capped else issued_life
+            new = schedule(
+                Lifetimes(),
+                sent=now,
+                sent_wall=WALL + now,
+                expires_in=life,
+                issued_exp=WALL + now + life,
+                subject_exp=WALL + subject_life,
+                jitter=jitter,
+            )
+            if new.kept and (held is None or now >= held.deadline or new.deadline > held.deadline):
+                held = new
+            elif held is not None and now >= held.deadline:
+                held = None
+            next_refresh = held.refresh_at if held is new else now + REFRESH_INTERVAL
+    return count
+
+
+@pytest.mark.parametrize("jitter", [-1.0, 0.0, 1.0])
+def test_a_subject_and_an_issued_token_of_five_minutes_cost_two_exchanges(jitter: float) -> None:
+    assert exchanges(10, 300, 300, jitter=jitter) == 2
+
+
+@pytest.mark.parametrize(("subject_life", "issued_life", "most"), [(3600, 300, 17), (300, 60, 8), (600, 15, 61)])
+def test_steady_load_costs_one_exchange_a_lifetime(subject_life: float, issued_life: float, most: int) -> None:
+    assert exchanges(10, subject_life, issued_life) <= most
+
+
+def test_a_server_that_caps_at_the_subject_is_not_asked_in_a_loop() -> None:
+    # Each newer token is shorter; the last second is served one by one.
+    assert exchanges(10, 300, 300, capped=True) <= 4 + 10

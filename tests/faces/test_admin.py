@@ -1,0 +1,281 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.faces.admin import CacheStatus, ConfigStatus, RouteStatus, Status, admin_application
+from sidecar.observe.metrics import Metrics
+
+TIMEOUT = 10
+STATUS = Status(
+    version="1.2.3",
+    uptime_seconds=12.5,
+    ready=True,
+    config=ConfigStatus("routes.yaml", "2026-01-02T03:04:05Z", ("routes.yaml:3:1: unknown key",)),
+    routes=(RouteStatus("orders", "default", "http://127.0.0.1:9000", 7, 2),),
+    authorization_servers=MappingProxyType({"corp": True, "partner": None}),
+    trusted_issuers={"corp": False},
+    cache=CacheStatus(entries=3, bytes=4096),
+    recent_refusals={"missing-token": 2},
+)
+
+
+class Source:
+    def __init__(self) -> None:
+        self.now = STATUS
+
+    def ready(self) -> bool:
+        return self.now.ready
+
+    def status(self) -> Status:
+        return self.now
+
+
+class Answer:
+    def __init__(self, raw: bytes) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        start, *lines = head.decode().split("\r\n")
+        self.status = int(start.split()[1])
+        self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+class Client:
+    """Sends requests as bytes, each on a connection of its own."""
+
+    def __init__(self, source: Source, address: tuple[str, int] | str) -> None:
+        self.source = source
+        self.address = address
+
+    async def __call__(self, path: str, *headers: str, method: str = "GET", host: str | None = "127.0.0.1") -> Answer:
+        if isinstance(self.address, str):
+            reader, writer = await asyncio.open_unix_connection(self.address)
+        else:
+            reader, writer = await asyncio.open_connection(*self.address)
+        lines = [f"{method} {path} HTTP/1.{0 if host is None else 1}", "Connection: close", *headers]
+        if host is not None:
+            lines.append(f"Host: {host}")
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        async with asyncio.timeout(TIMEOUT):
+            raw = await reader.read()
+        writer.close()
+        return Answer(raw)
+
+
+@asynccontextmanager
+async def _serve(
+    listen_host: str | None = "127.0.0.1", loopback_only: bool = True, path: Path | None = None
+) -> AsyncIterator[Client]:
+    source = Source()
+    application = admin_application(source, Metrics("1.2.3"), listen_host=listen_host, loopback_only=loopback_only)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0) if path is None else web.UnixSite(runner, str(path))
+    await site.start()
+    yield Client(source, runner.addresses[0])
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def admin() -> AsyncIterator[Client]:
+    async with _serve() as client:
+        yield client
+
+
+class Line(asyncio.Transport):
+    """A connection from anywhere, which no socket on loopback can play."""
+
+    def __init__(self, peer: object) -> None:
+        super().__init__({"peername": peer})
+
+
+async def _ask_from(peer: object, path: str, *, loopback_only: bool = True, **headers: str) -> web.StreamResponse:
+    application = admin_application(Source(), Metrics("1"), listen_host="127.0.0.1", loopback_only=loopback_only)
+    request = make_mocked_request("GET", path, {"Host": "127.0.0.1", **headers}, transport=Line(peer))
+    (answer,) = application.middlewares
+
+    async def nothing(_: web.Request) -> web.StreamResponse:
+        raise AssertionError("the application answers by itself")
+
+    return await answer(request, nothing)
+
+
+async def test_alive_as_long_as_it_answers(admin: Client) -> None:
+    admin.source.now = replace(STATUS, ready=False)
+    answer = await admin("/livez")
+    assert (answer.status, answer.body) == (200, b"live\n")
+
+
+async def test_ready_follows_its_source(admin: Client) -> None:
+    assert (await admin("/readyz")).status == 200
+    admin.source.now = replace(STATUS, ready=False)
+    answer = await admin("/readyz")
+    assert answer.status == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert json.loads(answer.body)["status"] == 503
+
+
+async def test_metrics_in_the_form_that_is_asked_for(admin: Client) -> None:
+    answer = await admin("/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    names = {family.name for family in text_string_to_metric_families(answer.body.decode())}
+    assert "token_sidecar_requests_in_flight" in names
+    answer = await admin("/metrics", "Accept: application/openmetrics-text; version=1.0.0")
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.body.endswith(b"# EOF\n")
+
+
+async def test_the_status_tells_everything(admin: Client) -> None:
+    answer = await admin("/status")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("application/json")
+    assert json.loads(answer.body) == {
+        "version": "1.2.3",
+        "uptime_seconds": 12.5,
+        "ready": True,
+        "config": {
+            "file": "routes.yaml",
+            "last_reload": "2026-01-02T03:04:05Z",
+            "errors": ["routes.yaml:3:1: unknown key"],
+        },
+        "routes": [
+            {
+                "name": "orders",
+                "listener": "default",
+                "upstream": "http://127.0.0.1:9000",
+                "requests": 7,
+                "refusals": 2,
+            }
+        ],
+        "authorization_servers": {"corp": True, "partner": None},
+        "trusted_issuers": {"corp": False},
+        "cache": {"entries": 3, "bytes": 4096},
+        "recent_refusals": {"missing-token": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:9090", "localhost", "LocalHost:9090", "[::1]:9090", "192.0.2.1"]
+)
+async def test_the_status_is_for_names_nobody_else_can_point_here(admin: Client, host: str) -> None:
+    assert (await admin("/status", host=host)).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:9090",
+        "",
+        None,
+        "[::1",
+        "[::1]x",
+        "127.0.0.1:x",
+        "a@127.0.0.1",
+        "127.1",
+    ],
+)
+async def test_the_status_is_not_for_names_somebody_pointed_here(admin: Client, host: str | None) -> None:
+    answer = await admin("/status", host=host)
+    assert answer.status in (400, 403)
+    assert b"routes" not in answer.body
+
+
+async def test_two_hosts_are_none(admin: Client) -> None:
+    assert (await admin("/status", "Host: 127.0.0.1")).status in (400, 403)
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9090"])
+async def test_the_status_is_not_for_scripts_in_a_browser(admin: Client, origin: str) -> None:
+    answer = await admin("/status", f"Origin: {origin}")
+    assert answer.status == 403
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_name_listened_on_is_ours() -> None:
+    async with _serve(listen_host="Admin.Example") as admin:
+        assert (await admin("/status", host="admin.example:9090")).status == 200
+        assert (await admin("/status", host="other.example")).status == 403
+
+
+async def test_without_a_name_listened_on_none_is_ours(tmp_path: Path) -> None:
+    async with _serve(listen_host=None, path=tmp_path / "admin.sock") as admin:
+        assert (await admin("/status", host="localhost")).status == 200
+        assert (await admin("/status", host="none")).status == 403
+        assert (await admin("/status", host="")).status in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        (("127.0.0.1", 5), 200),
+        (("127.8.8.8", 5), 200),
+        (("::1", 5, 0, 0), 200),
+        (("::ffff:127.0.0.1", 5, 0, 0), 200),
+        ("", 200),
+        (("192.0.2.7", 5), 403),
+        (("10.0.0.1", 5), 403),
+        (("::ffff:192.0.2.7", 5, 0, 0), 403),
+        (("fe80::1%eth0", 5, 0, 2), 403),
+    ],
+)
+async def test_the_status_is_for_peers_on_this_machine(peer: object, status: int) -> None:
+    assert (await _ask_from(peer, "/status")).status == status
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_probes_and_metrics_are_for_all_who_reach_them(path: str) -> None:
+    answer = await _ask_from(("192.0.2.7", 5), path, Host="anything.example", Origin="http://evil.example")
+    assert answer.status == 200
+
+
+async def test_pages_for_all_still_check_host_and_origin() -> None:
+    peer = ("192.0.2.7", 5)
+    assert (await _ask_from(peer, "/status", loopback_only=False)).status == 200
+    assert (await _ask_from(peer, "/status", loopback_only=False, Host="evil.example")).status == 403
+    assert (await _ask_from(peer, "/status", loopback_only=False, Origin="null")).status == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/livez/", "/LIVEZ", "/x%0ay", "/%6civezz", "//livez", "/livez/../status", "*"])
+async def test_there_is_nothing_else(admin: Client, path: str) -> None:
+    answer = await admin(path, method="OPTIONS" if path == "*" else "GET")
+    assert answer.status == 404
+    assert json.loads(answer.body)["title"] == "Not Found"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status"])
+async def test_it_is_for_reading_only(admin: Client, method: str, path: str) -> None:
+    answer = await admin(path, method=method)
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert json.loads(answer.body)["title"] == "Method Not Allowed"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
+async def test_head_is_get_without_the_body(admin: Client, path: str) -> None:
+    get, head = await admin(path), await admin(path, method="HEAD")
+    assert (head.status, head.body) == (get.status, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert int(get.headers["content-length"]) == len(get.body)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
+async def test_every_answer_is_guarded_and_silent_about_its_server(admin: Client, path: str) -> None:
+    headers = (await admin(path)).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "server" not in headers
+    assert not [name for name in headers if name.startswith("access-control")]

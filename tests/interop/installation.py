@@ -1,0 +1,136 @@
+"""Keycloak's distribution, ready to be started: a Java that can run it, fetched by Maven, built once and kept.
+
+What is kept lies in the checkout's ``.cache``. Nothing here starts the server or knows a realm.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = "26.7.1"
+ARTIFACT: Final = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
+SHA256: Final = "2a67bb5773b6bb027461f485241379ac93dcfe353ffc1911f8b7ba7206c88b33"
+MIN_JAVA: Final = 21
+STEP_TIMEOUT: Final = 300.0
+JAVA_FOLDER: Final = Path("/usr/lib/jvm")
+CACHE: Final = Path(__file__).parents[2] / ".cache"
+
+
+class Unavailable(Exception):
+    """This machine can't have a Keycloak; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A built distribution in ``home`` and the Java to run it with. Shared by all runs: no database lies in it."""
+
+    home: Path
+    java_home: Path
+
+
+def installed(cache: Path = CACHE) -> Installation:
+    """Return the installation, making it first where there is none: half a minute, and 180 MB over the network.
+
+    Runs at the same time wait for the one that makes it. Unavailable: no Java, no Maven, or Maven can't fetch it.
+    """
+    java_home = find_java()
+    home = cache / f"keycloak-{VERSION}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "keycloak.lock").open("w") as lock:
+        # The wait has an end: each step of the run that holds the lock has a deadline, and its death frees the lock.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.exists():
+            with tempfile.TemporaryDirectory(prefix="keycloak-", dir=cache) as directory:
+                _make(Path(directory), java_home).rename(home)
+    return Installation(home, java_home)
+
+
+def find_java(folder: Path = JAVA_FOLDER) -> Path:
+    """Return the home of a Java that is new enough: JAVA_HOME, one in the system's folder, or the one on PATH.
+
+    Unavailable: none of them is.
+    """
+    candidates = sorted(folder.glob("*"), reverse=True)
+    if configured := os.environ.get("JAVA_HOME"):
+        candidates.insert(0, Path(configured))
+    if on_path := shutil.which("java"):
+        candidates.append(Path(on_path).resolve().parents[1])
+    for candidate in candidates:
+        if java_version(candidate) >= MIN_JAVA:
+            return candidate
+    raise Unavailable(f"Keycloak {VERSION} needs Java {MIN_JAVA} or later; looked at JAVA_HOME, {folder} and PATH")
+
+
+def java_version(home: Path) -> int:
+    """Return the feature release of the Java in this folder; 0 where there is none that can be run."""
+    if not (home / "bin" / "java").is_file():
+        return 0
+    try:
+        lines = (home / "release").read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        key, _, value = line.partition("=")
+        number = value.strip('"').partition(".")[0]
+        if key == "JAVA_VERSION" and number.isdecimal():
+            return int(number)
+    return 0
+
+
+def _make(directory: Path, java_home: Path) -> Path:
+    """Fetch, unpack and build in this directory; return the built folder, which may be moved."""
+    with zipfile.ZipFile(_fetch(directory)) as archive:
+        archive.extractall(directory)
+    home = directory / f"keycloak-{VERSION}"
+    script = home / "bin" / "kc.sh"
+    script.chmod(0o755)  # zipfile keeps no modes
+    # A database in a file, so that the signing keys survive an outage; where the file lies is said at each start.
+    built = _run([str(script), "build", "--db=dev-file"], {"PATH": os.environ["PATH"], "JAVA_HOME": str(java_home)})
+    if built.returncode != 0:
+        raise RuntimeError(f"Keycloak's build failed:\n{built.stdout}")
+    return home
+
+
+def _fetch(directory: Path) -> Path:
+    """Have Maven put the distribution into this directory; return the file, whose digest was checked."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Unavailable(f"Maven (mvn) is needed to fetch {ARTIFACT}")
+    try:
+        copied = _run(
+            [maven, "-q", "-B", "dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={directory}"],
+            os.environ,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"Maven did not fetch {ARTIFACT} within {STEP_TIMEOUT:.0f} seconds") from None
+    if copied.returncode != 0:
+        reason = next((line for line in copied.stdout.splitlines() if "ERROR" in line), "no reason given")
+        raise Unavailable(f"Maven can't fetch {ARTIFACT}: {reason[:300]}")
+    (archive,) = directory.glob("*.zip")
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256:
+        raise RuntimeError(f"{ARTIFACT} is not the file it was: SHA-256 {digest}")
+    return archive
+
+
+def _run(argv: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=STEP_TIMEOUT,
+        check=False,
+    )

@@ -1,0 +1,233 @@
+"""Where a server says it is, and when it is not believed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sidecar.oauth.http import PeerClient
+from sidecar.oauth.metadata import (
+    MAX_AGE,
+    MetadataError,
+    MetadataSource,
+    MetadataUnavailable,
+    ServerMetadata,
+    locations,
+    read_metadata,
+)
+from tests.oauth.peers import Documents, raw_peer, reply, serve_documents
+from tests.support.clock import FakeClock
+
+RFC8414 = "/.well-known/oauth-authorization-server"
+OPENID = "/.well-known/openid-configuration"
+ISSUER = "https://login.example.com/realms/corp"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[PeerClient]:
+    client = PeerClient(timeout=5, max_in_flight=2)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Documents]:
+    async with serve_documents({}) as served:
+        yield served
+
+
+# --- where
+
+
+@pytest.mark.parametrize(
+    ("issuer", "places"),
+    [
+        ("https://a.example", [f"https://a.example{RFC8414}", f"https://a.example{OPENID}"]),
+        ("https://a.example/", [f"https://a.example{RFC8414}", f"https://a.example{OPENID}"]),
+        (
+            "https://a.example:8443/realms/corp/",
+            [
+                f"https://a.example:8443{RFC8414}/realms/corp",
+                f"https://a.example:8443{OPENID}/realms/corp",
+                f"https://a.example:8443/realms/corp{OPENID}",
+            ],
+        ),
+    ],
+)
+def test_where_an_issuer_publishes(issuer: str, places: list[str]) -> None:
+    assert list(locations(issuer)) == places
+
+
+@pytest.mark.parametrize("place", [f"{RFC8414}/realms/corp", f"{OPENID}/realms/corp", f"/realms/corp{OPENID}"])
+async def test_each_place_is_tried(served: Documents, client: PeerClient, place: str) -> None:
+    issuer = f"{served.origin}/realms/corp"
+    served.documents[place] = {"issuer": issuer, "token_endpoint": f"{served.origin}/token", "other": [1]}
+    source = MetadataSource(client, issuer=issuer)
+    assert await source.metadata() == ServerMetadata(issuer, f"{served.origin}/token", None)
+
+
+async def test_a_document_of_another_issuer_does_not_end_the_search(served: Documents, client: PeerClient) -> None:
+    issuer = f"{served.origin}/realms/corp"
+    served.documents[f"{RFC8414}/realms/corp"] = {"issuer": served.origin, "jwks_uri": f"{served.origin}/wrong"}
+    served.documents[f"/realms/corp{OPENID}"] = {"issuer": issuer, "jwks_uri": f"{served.origin}/right"}
+    assert (await MetadataSource(client, issuer=issuer).metadata()).jwks_uri == f"{served.origin}/right"
+
+
+async def test_an_explicit_place_is_the_only_one(served: Documents, client: PeerClient) -> None:
+    served.documents["/inside"] = {"issuer": ISSUER, "jwks_uri": f"{served.origin}/keys"}
+    source = MetadataSource(client, issuer=ISSUER, discovery_url=f"{served.origin}/inside")
+    assert (await source.metadata()).issuer == ISSUER
+    assert served.counts == {"/inside": 1}
+    stranger = MetadataSource(client, issuer=ISSUER + "/", discovery_url=f"{served.origin}/inside")
+    with pytest.raises(MetadataUnavailable, match="another issuer"):
+        await stranger.metadata()
+
+
+async def test_an_explicit_place_alone_says_who_it_is(served: Documents, client: PeerClient) -> None:
+    served.documents["/inside"] = {"issuer": ISSUER}
+    source = MetadataSource(client, issuer=None, discovery_url=f"{served.origin}/inside")
+    assert (await source.metadata()).issuer == ISSUER
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        (None, None),
+        ("not-a-url", None),
+        ("https://a.example/#x", None),
+        ("https://a.example/?x", None),
+        (ISSUER, "ftp://a.example"),
+        (ISSUER, ""),
+    ],
+)
+def test_settings_that_can_not_work(client: PeerClient, issuer: str | None, url: str | None) -> None:
+    with pytest.raises(ValueError, match="metadata"):
+        MetadataSource(client, issuer=issuer, discovery_url=url)
+
+
+# --- what
+
+
+GOOD = {"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token?x=1", "jwks_uri": f"{ISSUER}/keys"}
+
+
+def test_a_good_document() -> None:
+    assert read_metadata(GOOD, ISSUER, f"{ISSUER}{OPENID}") == ServerMetadata(
+        ISSUER, f"{ISSUER}/token?x=1", f"{ISSUER}/keys"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"issuer": ISSUER + "/"},
+        {"issuer": ISSUER.upper()},
+        {"issuer": ISSUER.replace("https", "http")},
+        {"issuer": "https://login.example.com:443/realms/corp"},
+        {"issuer": [ISSUER]},
+        {"issuer": ""},
+        {"issuer": None},
+        {"token_endpoint": "/token"},
+        {"token_endpoint": ["https://a.example/token"]},
+        {"token_endpoint": "https://user:secret@a.example/token"},
+        {"token_endpoint": "https://a.example/token#x"},
+        {"token_endpoint": "http://login.example.com/token"},
+        {"jwks_uri": "http://login.example.com/keys"},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"jwks_uri": 1},
+    ],
+)
+def test_a_document_that_is_not_used(change: dict[str, object]) -> None:
+    with pytest.raises(MetadataError):
+        read_metadata(GOOD | change, ISSUER, f"{ISSUER}{OPENID}")
+
+
+def test_plain_http_may_lead_anywhere() -> None:
+    """Where the document itself came over plain http, the configuration allowed that."""
+    document = GOOD | {"jwks_uri": "http://127.0.0.1/keys"}
+    assert read_metadata(document, ISSUER, "http://127.0.0.1/inside").jwks_uri == "http://127.0.0.1/keys"
+
+
+def test_a_document_without_issuer_is_never_used() -> None:
+    with pytest.raises(MetadataError):
+        read_metadata({}, None, ISSUER)
+
+
+# --- when
+
+
+async def test_it_is_read_once_for_all_and_again_in_the_background(served: Documents, client: PeerClient) -> None:
+    fake = FakeClock()
+    path = f"{RFC8414}"
+    served.documents[path] = {"issuer": served.origin, "jwks_uri": f"{served.origin}/one"}
+    source = MetadataSource(client, issuer=served.origin, clock=fake.clock)
+    served.hold.clear()
+    waiting = [asyncio.create_task(source.metadata()) for _ in range(20)]
+    await asyncio.sleep(0.02)
+    waiting[0].cancel()
+    served.hold.set()
+    found = await asyncio.gather(*waiting[1:])
+    assert {metadata.jwks_uri for metadata in found} == {f"{served.origin}/one"}
+    assert served.counts[path] == 1
+    fake.advance(MAX_AGE - 1)
+    await source.metadata()
+    assert served.counts[path] == 1
+    served.documents[path] = {"issuer": served.origin, "jwks_uri": f"{served.origin}/two"}
+    served.hold.clear()
+    fake.advance(1)
+    assert (await source.metadata()).jwks_uri == f"{served.origin}/one"  # at once
+    served.hold.set()
+    await source._flight.join()
+    assert (await source.metadata()).jwks_uri == f"{served.origin}/two"
+    assert served.counts[path] == 2
+
+
+async def test_the_last_good_one_outlives_failures(served: Documents, client: PeerClient) -> None:
+    fake = FakeClock()
+    served.documents[RFC8414] = {"issuer": served.origin, "jwks_uri": f"{served.origin}/one"}
+    source = MetadataSource(client, issuer=served.origin, clock=fake.clock)
+    await source.metadata()
+    served.documents[RFC8414] = {"issuer": "https://somebody.example"}
+    for _ in range(3):
+        fake.advance(MAX_AGE)
+        assert (await source.metadata()).jwks_uri == f"{served.origin}/one"
+        await source._flight.join()
+
+
+async def test_failures_are_not_repeated_at_once(served: Documents, client: PeerClient) -> None:
+    fake = FakeClock()
+    source = MetadataSource(client, issuer=served.origin, clock=fake.clock)
+    for _ in range(5):
+        with pytest.raises(MetadataUnavailable, match="metadata: the reply's ") as caught:
+            await source.metadata()
+    assert caught.value.retry_after == 1
+    assert served.counts == {RFC8414: 1, OPENID: 1}
+    served.documents[OPENID] = {"issuer": served.origin}
+    fake.advance(1)
+    assert (await source.metadata()).issuer == served.origin
+
+
+async def test_nobody_there_ends_the_search(client: PeerClient) -> None:
+    async with raw_peer(b"") as peer:
+        source = MetadataSource(client, issuer=f"http://127.0.0.1:{peer.port}/realms/corp")
+        with pytest.raises(MetadataUnavailable, match="metadata: the connection was closed"):
+            await source.metadata()
+        assert {seen.target for seen in peer.seen} == {f"{RFC8414}/realms/corp"}
+
+
+async def test_closing_gives_up_a_fetch(served: Documents, client: PeerClient) -> None:
+    served.hold.clear()
+    source = MetadataSource(client, issuer=served.origin)
+    waiting = asyncio.create_task(source.metadata())
+    await asyncio.sleep(0.02)
+    await source.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_a_redirect_is_not_followed(client: PeerClient) -> None:
+    async with raw_peer(reply(302, {}, Location="/elsewhere")) as peer:
+        source = MetadataSource(client, issuer=f"http://127.0.0.1:{peer.port}")
+        with pytest.raises(MetadataUnavailable, match="redirect"):
+            await source.metadata()
+        assert "/elsewhere" not in {seen.target for seen in peer.seen}

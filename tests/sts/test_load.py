@@ -1,0 +1,305 @@
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from joserfc.jwk import Key, OctKey
+
+from sidecar.model.tokens import Semantics
+from sidecar.oauth.jwt import KeyFormatError, generate_key, jwk_set
+from sidecar.sts.config import ANYONE, AuthMethod, Client, OwnToken, Pattern, Policy
+from sidecar.sts.load import ConfigError, load, public_key
+
+KEY = generate_key("ES256", "k1")
+ISS = "http://127.0.0.1:8090/realm"
+
+GOOD = """
+    issuer: http://127.0.0.1:8090/realm
+    listen: 127.0.0.1:8090
+    algorithm: EdDSA
+    lifetime: 2m
+    clients:
+      gateway:
+        auth_methods: [client_secret_basic, client_secret_post]
+        secret_file: gateway.secret
+        audience: [orders-gateway]
+      jwt: {auth_methods: [private_key_jwt], public_key_file: client.jwks}
+      pem: {auth_methods: [private_key_jwt], public_key_file: client.pem}
+      public: {auth_methods: [none]}
+      alice-cli:
+        auth_methods: [client_secret_post]
+        secret_env: ALICE_SECRET
+        client_credentials: {sub: alice, audience: [orders-gateway], scope: [orders.read], claims: {acr: mfa}}
+      robot:
+        auth_methods: [client_secret_post]
+        secret_env: ALICE_SECRET
+        client_credentials: {audience: [orders-gateway]}
+    trusted_issuers:
+      - {issuer: "https://corp.example", jwks_uri: "https://corp.example/keys"}
+      - {issuer: "https://file.example", jwks_file: client.jwks}
+    policies:
+      - client: gateway
+        subjects: [alice, {iss: "https://corp.example", sub: "user-*"}]
+        actors: any
+        audience: [orders-api]
+        scope: [orders.read]
+        semantics: any
+        max_lifetime: 30s
+      - {client: public, subjects: any, audience: [echo], semantics: impersonation}
+"""
+
+
+def pem(key: Key, *, private: bool) -> bytes:
+    if isinstance(key, OctKey):
+        raise TypeError("a symmetric key has no PEM form")
+    return key.as_pem(private=private)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "gateway.secret").write_text("gw:s%cret +ü\n")
+    (tmp_path / "client.jwks").write_text(json.dumps(jwk_set([KEY])))
+    (tmp_path / "client.pem").write_bytes(pem(KEY, private=False))
+    (tmp_path / "private.pem").write_bytes(pem(KEY, private=True))
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "sts.yaml"
+    path.write_text(dedent(text))
+    return path
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"EMPTY": ""})
+    assert all(problem.startswith(f"{path}: ") for problem in caught.value.problems)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return [problem.removeprefix(f"{path}: ") for problem in caught.value.problems]
+
+
+def test_a_good_file(folder: Path) -> None:
+    config = load(write(folder, GOOD), {"ALICE_SECRET": "hush"})
+    assert (config.issuer, config.listen, config.algorithm, config.lifetime) == (ISS, ("127.0.0.1", 8090), "EdDSA", 120)
+    gateway, by_jwks, by_pem, public, alice, robot = config.clients
+    assert gateway == Client(
+        "gateway", (AuthMethod.BASIC, AuthMethod.POST), "gw:s%cret +ü", audience=("orders-gateway",)
+    )
+    for client in (by_jwks, by_pem):
+        assert client.keys is not None
+        assert len(client.keys.candidates(None, "ES256")) == 1
+    assert public == Client("public", (AuthMethod.NONE,))
+    assert alice.secret == "hush"
+    assert alice.own_token == OwnToken("alice", ("orders-gateway",), ("orders.read",), {"acr": "mfa"})
+    assert robot.own_token == OwnToken("robot", ("orders-gateway",))
+    corp, by_file = config.trusted_issuers
+    assert (corp.issuer, corp.jwks_uri) == ("https://corp.example", "https://corp.example/keys")
+    assert (by_file.jwks_uri, len(by_file.keys)) == (None, 1)
+    subjects = (Pattern(ISS, "alice"), Pattern("https://corp.example", "user-*"))
+    assert config.policies == (
+        Policy("gateway", subjects, ("orders-api",), ("orders.read",), (ANYONE,), None, 30),
+        Policy("public", (ANYONE,), ("echo",), semantics=Semantics.IMPERSONATION),
+    )
+
+
+def test_a_policy_delegates_unless_it_says_otherwise(folder: Path) -> None:
+    config = load(
+        write(
+            folder,
+            """
+            issuer: http://127.0.0.1:8090
+            listen: "[::1]:8090"
+            clients: {gw: {auth_methods: [none]}}
+            policies: [{client: gw, subjects: [alice], audience: [a]}]
+            """,
+        )
+    )
+    assert config.listen == ("::1", 8090)
+    assert config.policies == (Policy("gw", (Pattern("http://127.0.0.1:8090", "alice"),), ("a",)),)
+    assert config.policies[0].semantics is Semantics.DELEGATION
+
+
+def test_everything_that_is_wrong_is_told_at_once(folder: Path) -> None:
+    found = problems(
+        folder,
+        """
+        issuer: https://a.example?x=1
+        lisen: 127.0.0.1:8090
+        algorithm: HS256
+        lifetime: 300
+        clients:
+          a: {auth_methods: [client_secret_basic], secret: hush}
+          b: {auth_methods: []}
+          c: {auth_methods: [basic]}
+          d: {auth_methods: [none], client_credentials: {audience: [x], scope: ["a b"], claims: {sub: root}}}
+        policies:
+          - {client: a, subjects: [], audience: [], semantics: both, max_lifetime: 0s}
+          - {client: a, subjects: everybody, audience: [a], scope: orders.read}
+          - {client: a, subjects: [alice], audience: [no]}
+        """,
+    )
+    keys = [problem.rpartition(": ")[0] for problem in found]
+    assert sorted(keys) == sorted(
+        [
+            "issuer",
+            "listen",
+            "lisen",
+            "algorithm",
+            "lifetime",
+            "clients.a.secret",
+            "clients.b.auth_methods",
+            "clients.c.auth_methods.0",
+            "clients.d.client_credentials.scope.0",
+            "clients.d.client_credentials.claims",
+            "policies.0.subjects",
+            "policies.0.audience",
+            "policies.0.semantics",
+            "policies.0.max_lifetime",
+            "policies.1.subjects",
+            "policies.1.scope",
+            "policies.2.audience.0",
+        ]
+    )
+    assert "lisen: unknown key" in found
+    assert "listen: is required" in found
+    assert "hush" not in "\n".join(found)
+
+
+BASE = """
+issuer: http://127.0.0.1:8090
+listen: 127.0.0.1:8090
+clients: {gw: {auth_methods: [none]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("client", "problem"),
+    [
+        ("{auth_methods: [client_secret_basic]}", "clients.gw: a secret"),
+        (
+            "{auth_methods: [private_key_jwt], public_key_file: client.jwks, secret_file: gateway.secret}",
+            "clients.gw: ",
+        ),
+        ("{auth_methods: [private_key_jwt]}", "clients.gw: public_key_file belongs"),
+        ("{auth_methods: [none], public_key_file: client.jwks}", "clients.gw: public_key_file belongs"),
+        ("{auth_methods: [none, client_secret_post], secret_file: gateway.secret}", "clients.gw.auth_methods: none"),
+        ("{auth_methods: [none], client_credentials: {audience: [a]}}", "clients.gw.auth_methods: none"),
+        (
+            "{auth_methods: [client_secret_post], secret_file: missing}",
+            "clients.gw.secret_file: can't be read: No such",
+        ),
+        ("{auth_methods: [client_secret_post], secret_file: .}", "clients.gw.secret_file: can't be read: Is a dir"),
+        ('{auth_methods: [client_secret_post], secret_file: "a\\0b"}', "clients.gw.secret_file: not the name"),
+        ("{auth_methods: [client_secret_post], secret_file: empty}", "clients.gw.secret_file: the file is empty"),
+        ("{auth_methods: [client_secret_post], secret_file: binary}", "clients.gw.secret_file: the file is empty"),
+        ("{auth_methods: [client_secret_post], secret_env: NOT_SET}", "clients.gw.secret_env: the variable"),
+        ("{auth_methods: [client_secret_post], secret_env: EMPTY}", "clients.gw.secret_env: the variable"),
+        ("{auth_methods: [private_key_jwt], public_key_file: missing}", "clients.gw.public_key_file: can't be read"),
+        ("{auth_methods: [private_key_jwt], public_key_file: empty}", "clients.gw.public_key_file: not a JWK Set"),
+        ("{auth_methods: [private_key_jwt], public_key_file: binary}", "clients.gw.public_key_file: not a JWK Set"),
+        ("{auth_methods: [private_key_jwt], public_key_file: private.pem}", "clients.gw.public_key_file: not a PEM"),
+    ],
+)
+def test_clients(folder: Path, client: str, problem: str) -> None:
+    [found] = problems(folder, BASE.replace("{auth_methods: [none]}", client))
+    assert found.startswith(problem)
+
+
+def test_a_secret_comes_from_one_place(folder: Path) -> None:
+    client = "{auth_methods: [client_secret_post], secret_env: EMPTY, secret_file: gateway.secret}"
+    assert problems(folder, BASE.replace("{auth_methods: [none]}", client)) == [
+        "clients.gw: secret_file and secret_env can't both be given"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ("{client: nobody, subjects: any, audience: [a]}", "policies.0.client: "),
+        ("{client: gw, subjects: [{iss: https://x, sub: a}], audience: [a]}", "policies.0.subjects: an issuer"),
+        ("{client: gw, subjects: any, actors: [{iss: https://x, sub: a}], audience: [a]}", "policies.0.actors: an"),
+        ("{client: gw, subjects: any, actors: any, audience: [a], semantics: impersonation}", "policies.0.actors: imp"),
+        ("{client: gw, subjects: any, audience: [a], max_lifetime: 6m}", "policies.0.max_lifetime: longer"),
+    ],
+)
+def test_policies(folder: Path, policy: str, problem: str) -> None:
+    [found] = problems(folder, BASE + f"policies: [{policy}]")
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "problem"),
+    [
+        ("{issuer: https://x}", "trusted_issuers.0: one of"),
+        ("{issuer: https://x, jwks_uri: https://x/k, jwks_file: client.jwks}", "trusted_issuers.0: one of"),
+        ("{issuer: https://x, jwks_uri: http://x/k}", "trusted_issuers.0.jwks_uri: an https"),
+        ("{issuer: https://x, jwks_uri: 'https://u:p@x/k'}", "trusted_issuers.0.jwks_uri: an https"),
+        ("{issuer: https://x, jwks_uri: 'https://x:99999/k'}", "trusted_issuers.0.jwks_uri: an https"),
+        ("{issuer: https://x, jwks_uri: 'file:///etc/passwd'}", "trusted_issuers.0.jwks_uri: an https"),
+        ("{issuer: https://x, jwks_file: missing}", "trusted_issuers.0.jwks_file: can't be read"),
+        ("{issuer: 'http://127.0.0.1:8090', jwks_file: client.jwks}", "trusted_issuers: an issuer is named twice"),
+    ],
+)
+def test_trusted_issuers(folder: Path, issuer: str, problem: str) -> None:
+    [found] = problems(folder, BASE + f"trusted_issuers: [{issuer}]")
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/k", "http://localhost/k", "http://[::1]:1/k"])
+def test_loopback_may_be_plain(folder: Path, uri: str) -> None:
+    text = BASE + f"trusted_issuers: [{{issuer: https://x, jwks_uri: '{uri}'}}]"
+    assert load(write(folder, text)).trusted_issuers[0].jwks_uri == uri
+
+
+def test_a_set_without_a_usable_key(folder: Path) -> None:
+    (folder / "none.jwks").write_text('{"keys": [{"kty": "oct", "k": "aGVsbG8"}]}')
+    text = BASE + "trusted_issuers: [{issuer: https://x, jwks_file: none.jwks}]"
+    assert problems(folder, text) == ["trusted_issuers.0.jwks_file: no key of the set can verify signatures"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("issuer: a\nissuer: b\n", "line 2: a key is given twice"),
+        ("clients: {a: {x: 1, x: 2}}\n", "line 1: a key is given twice"),
+        ("a: [\n", "line 2: "),
+        ("a: !!python/object/apply:os.system [ls]\n", "line 1: "),
+        ("{[a]: b}", "line 1: "),
+        ("a: 2026-99-99\n", "not a YAML file"),
+        ("\x00", "not a YAML file"),
+        ("- a\n", "Input should be"),
+        ("", "Input should be"),
+        ("[" * 100_000, "not a YAML file"),
+    ],
+)
+def test_yaml(folder: Path, text: str, problem: str) -> None:
+    [found] = problems(folder, text)
+    assert found.startswith(problem)
+
+
+def test_a_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: can't be read: No such file"):
+        load(tmp_path / "nowhere.yaml")
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_no_bytes_break_it(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError):
+        load(path)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+def test_public_keys(algorithm: str) -> None:
+    key = generate_key(algorithm, "k")
+    assert not public_key(pem(key, private=False)).is_private
+    for text in (pem(key, private=True), b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", b""):
+        with pytest.raises(KeyFormatError):
+            public_key(text)
