@@ -5,34 +5,36 @@ decided about any request.
 """
 
 import asyncio
+import errno
 import logging
 import os
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from aiohttp import http_parser, web
+from aiohttp import http_parser
 from prometheus_client import Gauge
 
 import sidecar
 from sidecar.config.addresses import Address
 from sidecar.config.load import Loaded
 from sidecar.config.schema import Listener as ListenerSection
-from sidecar.config.schema import ListenerTLS
 from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
-from sidecar.faces.admin import CacheStatus, ConfigStatus, RouteStatus, Status, admin_application
+from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
+from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
 from sidecar.faces.gateway import Gateway
 from sidecar.inbound.server import GatewayServer
 from sidecar.model.receipt import resource_server
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
-from sidecar.observe.line_writer import LineWriter
+from sidecar.observe.line_writer import LineWriter, SinkError
 from sidecar.observe.metrics import Metrics
 from sidecar.observe.receipts import Receipts
 from sidecar.snapshot import Snapshot, build
@@ -40,6 +42,7 @@ from sidecar.snapshot import Snapshot, build
 log = logging.getLogger("sidecar")
 
 SWEEP_EVERY: Final = 5.0  # seconds between two looks for tokens that have expired
+BACKLOG: Final = 1024  # connections that the kernel holds while we are busy
 LAST_RECEIPTS: Final = 2.0  # seconds for writing what is queued at the end
 
 
@@ -81,8 +84,9 @@ class App:
             self, self.exchanger.obtain, self._journal, max_in_flight=self.config.gateway.max_in_flight
         )
         self._servers: list[GatewayServer] = []
-        self._sockets: list[asyncio.Server] = []
-        self._admin: web.AppRunner | None = None
+        self._listening: list[_Listening] = []
+        self._admin_listening: list[_Listening] = []
+        self._admin_server: GatewayServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._watch()
 
@@ -92,16 +96,14 @@ class App:
             # The pure Python parser lets pass what the compiled one refuses; a gateway can't live with that.
             raise StartError("aiohttp was installed without its compiled HTTP parser")
         if self._writer is not None:
-            self._writer.start()
+            try:
+                self._writer.start()
+            except SinkError as error:
+                raise StartError(f"receipts can't be written: {error}") from None
         self._tasks = [asyncio.create_task(self._lag.run()), asyncio.create_task(self._sweep())]
-        try:
-            for name, section in self.config.gateway.all_listeners.items():
-                self.addresses[name] = await self._listen(name, section)
-            self.addresses["admin"] = await self._listen_admin()
-        except OSError as error:
-            raise StartError(f"can't listen: {os.strerror(error.errno) if error.errno else error}") from None
-        except ssl.SSLError:
-            raise StartError("a listener's certificate and key can't be used") from None
+        for name, section in self.config.gateway.all_listeners.items():
+            self.addresses[name] = await self._listen(name, section)
+        self.addresses["admin"] = await self._listen_admin()
         self._ready = True
         log.info("ready", extra={"listeners": {name: _shown(address) for name, address in self.addresses.items()}})
 
@@ -111,8 +113,7 @@ class App:
         self._ready, self.draining = False, True
         log.info("draining", extra={"delay_s": drain.delay, "grace_s": drain.grace})
         await asyncio.sleep(drain.delay)
-        for server in self._sockets:
-            server.close()
+        _stop(self._listening)
         for connections in self._servers:
             connections.pre_shutdown()
         await asyncio.gather(*(connections.shutdown(drain.grace) for connections in self._servers))
@@ -120,20 +121,18 @@ class App:
     async def close(self) -> None:
         """Take everything down; what still runs is cut off."""
         self._ready, self.draining = False, True
-        for server in self._sockets:
-            server.close()
+        _stop(self._listening)
         await asyncio.gather(*(connections.shutdown(0) for connections in self._servers))
-        if self._admin is not None:
-            await self._admin.cleanup()
+        _stop(self._admin_listening)
+        if self._admin_server is not None:
+            await self._admin_server.shutdown(0)
         await self.exchanger.close()
         await self.snapshot.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._journal.receipts.close(LAST_RECEIPTS)
-        for address in self.addresses.values():
-            if address.unix_path is not None:
-                _remove_stale(address.unix_path)
+        if self._tasks:  # else it never came so far that receipts could be written
+            await self._journal.receipts.close(LAST_RECEIPTS)
         log.info("stopped")
 
     def ready(self) -> bool:
@@ -157,41 +156,29 @@ class App:
 
     async def _listen(self, name: str, section: ListenerSection) -> Address:
         gateway = self.config.gateway
-        connections = GatewayServer(
+        server = GatewayServer(
             partial(self._gateway.serve, name),
             self._gateway.malformed,
             keepalive_timeout=gateway.keepalive_timeout,
             max_header_bytes=gateway.max_header_bytes,
         )
-        self._servers.append(connections)
-        loop = asyncio.get_running_loop()
-        context = _tls_context(section.tls) if section.tls is not None else None
-        address = section.listen
-        if address.unix_path is not None:
-            _remove_stale(address.unix_path)
-            server = await loop.create_unix_server(connections, address.unix_path, ssl=context)
-        else:
-            host = address.host.strip("[]") if address.host is not None else None
-            server = await loop.create_server(connections, host, address.port, ssl=context, backlog=1024)
-        self._sockets.append(server)
-        return _bound(address, server.sockets[0].getsockname())
+        self._servers.append(server)
+        listening = await _open(server, section.listen, self.snapshot.tls.get(name))
+        self._listening.append(listening)
+        return listening.address
 
     async def _listen_admin(self) -> Address:
         section = self.config.admin
-        address = section.listen
-        application = admin_application(
-            self, self.metrics, listen_host=address.host, loopback_only=section.pages == "loopback"
+        admin = Admin(self, self.metrics, listen_host=section.listen.host, loopback_only=section.pages == "loopback")
+        self._admin_server = GatewayServer(
+            admin.serve,
+            admin.malformed,
+            keepalive_timeout=self.config.gateway.keepalive_timeout,
+            max_header_bytes=ADMIN_LISTENER.max_header_bytes,
         )
-        self._admin = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=75)
-        await self._admin.setup()
-        site: web.BaseSite
-        if address.unix_path is not None:
-            _remove_stale(address.unix_path)
-            site = web.UnixSite(self._admin, address.unix_path)
-        else:
-            site = web.TCPSite(self._admin, (address.host or "").strip("[]"), address.port)
-        await site.start()
-        return _bound(address, self._admin.addresses[0])
+        listening = await _open(self._admin_server, section.listen, None)
+        self._admin_listening.append(listening)
+        return listening.address
 
     async def _sweep(self) -> None:
         while True:
@@ -234,6 +221,57 @@ class App:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """What listens, and the address that was really bound."""
+
+    server: asyncio.Server
+    address: Address
+
+
+async def _open(connections: GatewayServer, address: Address, context: ssl.SSLContext | None) -> _Listening:
+    """Listen. StartError: the address can't be had."""
+    loop = asyncio.get_running_loop()
+    try:
+        if address.unix_path is not None:
+            _check_free(address.unix_path)
+            server = await loop.create_unix_server(connections, address.unix_path, ssl=context, backlog=BACKLOG)
+            return _Listening(server, address)
+        host = address.host.strip("[]") if address.host is not None else None
+        server = await loop.create_server(connections, host, address.port, ssl=context, backlog=BACKLOG)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else "no such address"
+        raise StartError(f"can't listen on {_shown(address)}: {why}") from None
+    # The system chose the port where the file says 0.
+    return _Listening(server, replace(address, port=server.sockets[0].getsockname()[1]))
+
+
+def _check_free(path: str) -> None:
+    """Raise OSError where another process listens on a unix socket: asyncio would take its path away without a word.
+
+    One that a process left behind is made anew.
+    """
+    if Path(path).is_socket():
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                return
+            except BlockingIOError:  # it listens, and is busy
+                pass
+        raise OSError(errno.EADDRINUSE, "in use")
+
+
+def _stop(listening: list[_Listening]) -> None:
+    """Accept no more connections. A socket's path goes at once: the next process may make its own at any time."""
+    while listening:
+        one = listening.pop()
+        one.server.close()
+        if one.address.unix_path is not None:
+            Path(one.address.unix_path).unlink(missing_ok=True)
+
+
 def _writer(sink: str, metrics: Metrics) -> LineWriter | None:
     if sink == "none":
         return None
@@ -252,26 +290,6 @@ def _availability(gauge: Gauge, names: Iterable[str]) -> dict[str, bool | None]:
     """What a gauge by name says; None for those nobody asked yet."""
     known = {next(iter(sample.labels.values())): sample.value > 0 for sample in next(iter(gauge.collect())).samples}
     return {name: known.get(name) for name in names}
-
-
-def _tls_context(section: ListenerTLS) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=section.client_ca_file)
-    context.load_cert_chain(section.cert_file, section.key_file, password=lambda: b"")
-    if section.client_ca_file is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket that an earlier process left behind; anything else at its place stays, and binding fails."""
-    if Path(path).is_socket():
-        Path(path).unlink()
-
-
-def _bound(address: Address, name: object) -> Address:
-    """The address that was really bound: the system chose the port where the file says 0."""
-    return replace(address, port=name[1]) if isinstance(name, tuple) else address
 
 
 def _shown(address: Address) -> str:

@@ -135,17 +135,14 @@ def _steps(
         yield "take", _refused(refusal) if refusal else ["exchange: none — no credential is needed, none is forwarded"]
     elif subject is None:
         yield (
-            "take" if refusal and refusal.kind in (Kind.MISSING_TOKEN, Kind.INVALID_REQUEST) else "verify",
-            [
-                *_refused(refusal),
-                *_demands(route),
-            ],
+            "verify" if refusal and refusal.kind in (Kind.INVALID_TOKEN, Kind.ISSUER_UNAVAILABLE) else "take",
+            [*_refused(refusal), *_demands(route)],
         )
         return
     else:
         yield "take", [f"one token in {route.subject.header.title()}"]
         yield "verify", _subject(subject)
-        if ask is None and refusal is not None:
+        if ask is None and refusal is not None and refusal.kind is not Kind.EXCHANGE_MISCONFIGURED:
             yield "allow", [*_refused(refusal), *_demands(route)]
             return
         yield "allow", ["yes", *_demands(route)]

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
 
 from sidecar.app import App, StartError
 from sidecar.commands.configuration import add_config, load_or_explain
@@ -29,17 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(serve(app))
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's loop where it is installed, None for asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    return asyncio.run(serve(app))
 
 
 async def serve(app: App) -> int:

@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 
 from sidecar.observe import logs
+from sidecar.sts.config import Config
 from sidecar.sts.load import ConfigError, load
 from sidecar.sts.server import banner, serve
 
@@ -16,26 +18,31 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal. 2 where its file is broken or its address is taken."""
+    """Serve until SIGTERM or SIGINT. 2 where its file is broken or its address can't be had."""
     logs.configure()
     try:
         config = load(arguments.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    return asyncio.run(_until_signalled(config))
 
-    async def until_signalled() -> int:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        try:
-            runner = await serve(config)
-        except OSError as error:
-            print(f"can't listen: {error.strerror}", file=sys.stderr)
-            return 2
-        print(banner(config), file=sys.stderr)
+
+async def _until_signalled(config: Config) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        runner = await serve(config)
+    except OSError as error:
+        host, port = config.listen
+        # A name that can't be resolved has no errno of the system's.
+        why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
+        print(f"can't listen on {host}:{port}: {why}", file=sys.stderr)
+        return 2
+    try:
+        print(banner(config), file=sys.stderr, flush=True)
         await stop.wait()
+    finally:
         await runner.cleanup()
-        return 0
-
-    return asyncio.run(until_signalled())
+    return 0

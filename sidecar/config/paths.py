@@ -1,28 +1,30 @@
 """The paths that routes match: exact ones, templates with ``{name}`` segments, and prefixes.
 
-Only canonical spellings are taken (RFC 3986 §6.2.2): a rule that no canonical request can meet would look like
-protection and be none. Each function raises ValueError with a message that says what would be right and never
-repeats the text.
+Only what requests can meet is taken, by the same reading that requests get (``wire.target.canonical``): a rule that no
+request can meet would look like protection and be none. Each check raises ValueError with a message that says what
+would be right and never repeats the text.
 """
 
 import re
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-_LITERAL: Final = re.compile(r"(?:[A-Za-z0-9._~:@!$&'()*+,;=-]|%[0-9A-F]{2})*")
+from sidecar.wire.grammar import GrammarError
+from sidecar.wire.target import EMPTY_SEGMENT, ENCODED_SLASH, PATH_PARAMETERS, canonical
+
 _VARIABLE: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
-_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_FEATURES: Final = {
+    ENCODED_SLASH: "an encoded slash",
+    EMPTY_SEGMENT: "an empty segment",
+    PATH_PARAMETERS: "a semicolon",
+}
 
 
 def exact_path(text: str) -> str:
     """Check a path, in which whole segments may be ``{name}``."""
-    segments = _segments(text)
-    variables = [segment for segment in segments if _VARIABLE.fullmatch(segment)]
+    variables = [segment for segment in text.split("/") if _VARIABLE.fullmatch(segment)]
     if len(set(variables)) != len(variables):
         raise ValueError("should name each variable once")
-    for segment in segments:
-        if segment not in variables:
-            _literal(segment)
+    _check(_example(text))
     return text
 
 
@@ -30,37 +32,39 @@ def path_prefix(text: str) -> str:
     """Check a prefix of whole segments; ``/`` is every path."""
     if text != "/" and text.endswith("/"):
         raise ValueError("should have no slash at its end; a prefix is of whole segments anyway")
-    for segment in _segments(text):
-        _literal(segment)
+    _check(text)
     return text
 
 
 def needed_relaxations(text: str) -> list[tuple[str, str]]:
-    """Return what ``match.allow`` must hold for a request with this path to get in at all, each with what needs it."""
-    wanted = {
-        "encoded-slash": ("an encoded slash", "%2F" in text or "%5C" in text),
-        "empty-segment": ("an empty segment", "//" in text),
-        "path-parameters": ("a semicolon", ";" in text),
-    }
-    return [(name, what) for name, (what, needed) in wanted.items() if needed]
+    """Return what ``match.allow`` must hold for a request with this path to get in at all, each with what needs it.
+
+    Empty for a text that is no path.
+    """
+    try:
+        _, features = canonical(_bytes(_example(text)))
+    except GrammarError:
+        return []
+    return [(name, what) for name, what in _FEATURES.items() if name in features]
 
 
-def _segments(text: str) -> list[str]:
-    if not text.startswith("/"):
+def _example(text: str) -> str:
+    """A path that meets a template: an ordinary segment in each variable's place."""
+    return "/".join("x" if _VARIABLE.fullmatch(segment) else segment for segment in text.split("/"))
+
+
+def _check(path: str) -> None:
+    if not path.startswith("/"):
         raise ValueError("should begin with /")
-    return text[1:].split("/")
-
-
-def _literal(segment: str) -> None:
-    if "{" in segment or "}" in segment:
+    if "{" in path or "}" in path:
         raise ValueError("a variable should be a whole segment of a path, such as /orders/{id}; a prefix has none")
-    if not _LITERAL.fullmatch(segment):
-        raise ValueError("should hold a path's characters only, others as %XX in capitals, without query and fragment")
-    for encoded in re.findall("%..", segment):
-        byte = unquote_to_bytes(encoded)[0]
-        if byte in _UNRESERVED:
-            raise ValueError("should have letters, digits, '-', '.', '_' and '~' as they are, not percent-encoded")
-        if byte < 0x20 or byte == 0x7F:
-            raise ValueError("should have no control characters, percent-encoded or not")
-    if segment.partition(";")[0] in (".", ".."):
-        raise ValueError("should have no dot segments")
+    try:
+        matched, _ = canonical(_bytes(path))
+    except GrammarError as error:
+        raise ValueError(f"should be a path that requests can have: {error}") from None
+    if matched != _bytes(path):
+        raise ValueError("should have letters, digits, '-', '.', '_' and '~' as they are, others as %XX in capitals")
+
+
+def _bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogatepass")  # what is not ASCII no path may hold, and the grammar says so

@@ -5,7 +5,6 @@ foresaw still becomes a plain sentence.
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -61,6 +60,8 @@ def findings(error: ValidationError) -> Iterator[Finding]:
 
 def nearest(word: str, known: list[str]) -> str:
     """Return ``; did you mean 'x'?`` where a known word is near, else nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - a file without mistakes does not need it
+
     near = get_close_matches(word[:_MAX_SUGGESTED], known, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 

@@ -21,6 +21,7 @@ from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.decision import CacheResult, Exchanged, Grant
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.request import RequestHead
+from sidecar.model.route import Expect
 from sidecar.model.tokens import Subject, WorkloadToken
 
 log = logging.getLogger("sidecar.exchange")
@@ -53,6 +54,14 @@ class _Errand:
     actor: WorkloadToken | None
     request: RequestHead
 
+    @property
+    def flight(self) -> tuple[bytes, Expect]:
+        """Which requests one exchange answers: those that ask for the same and expect the same of what comes.
+
+        The token is judged by what the first one's route expects; a refusal of that must not be another route's.
+        """
+        return self.ask.key, self.plan.exchange.expect
+
 
 class Exchanger:
     """Comes by issued tokens for all routes of a process; outlives reloads, so that tokens do."""
@@ -69,7 +78,7 @@ class Exchanger:
         self._journal = journal
         self._clock = clock
         self._jitter = jitter
-        self._flights: dict[bytes, asyncio.Task[Entry | Refusal]] = {}
+        self._flights: dict[tuple[bytes, Expect], asyncio.Task[Entry | Refusal]] = {}
 
     @property
     def in_flight(self) -> int:
@@ -84,17 +93,14 @@ class Exchanger:
         actor = plan.actor.current() if plan.actor is not None else None
         errand = _Errand(plan, plan.asker.ask(subject, actor), subject, actor, request)
         now = self._clock.monotonic()
-        entry = self.cache.get(errand.ask.key, now)
+        entry, result = self.cache.get(errand.ask.key, now), CacheResult.HIT
         if entry is None:
             entry, result = await self._missed(errand, now)
-        elif now >= entry.refresh_at and errand.ask.key not in self._flights:
-            entry.refresh_at = now + REFRESH_INTERVAL
-            self._fly(errand, CacheResult.REFRESHED)
+        refusal = judge(entry.token, plan.exchange.expect, subject)
+        if refusal is None and result is CacheResult.HIT and self._refresh(errand, entry, now):
             result = CacheResult.REFRESHED
-        else:
-            result = CacheResult.HIT
         self._journal.looked_up(plan.route.name, result)
-        if (refusal := judge(entry.token, plan.exchange.expect, subject)) is not None:
+        if refusal is not None:
             raise Refused(refusal)
         waited = self._clock.monotonic() - now if result in (CacheResult.MISS, CacheResult.COALESCED) else 0.0
         return Grant(entry.token, entry.actor, entry.exchange_id, entry.schedule.life, result, entry.fragment, waited)
@@ -112,7 +118,7 @@ class Exchanger:
         if (refusal := self.cache.refusal(errand.ask.key, now)) is not None:
             self._journal.looked_up(route, CacheResult.NEGATIVE)
             raise Refused(refusal)
-        flight, result = self._flights.get(errand.ask.key), CacheResult.COALESCED
+        flight, result = self._flights.get(errand.flight), CacheResult.COALESCED
         if flight is None:
             flight, result = self._fly(errand, CacheResult.MISS), CacheResult.MISS
         outcome = await asyncio.shield(flight)
@@ -121,39 +127,50 @@ class Exchanger:
             raise Refused(outcome)
         return outcome, result
 
+    def _refresh(self, errand: _Errand, entry: Entry, now: float) -> bool:
+        """Start an exchange in the background where one is due; the entry serves meanwhile."""
+        if now < entry.refresh_at or errand.flight in self._flights:
+            return False
+        entry.refresh_at = now + REFRESH_INTERVAL
+        self._fly(errand, CacheResult.REFRESHED)
+        return True
+
     def _fly(self, errand: _Errand, cause: CacheResult) -> asyncio.Task[Entry | Refusal]:
         flight = asyncio.create_task(self._exchange(errand, cause))
-        self._flights[errand.ask.key] = flight
-        flight.add_done_callback(lambda _: self._flights.pop(errand.ask.key, None))
+        self._flights[errand.flight] = flight
+        flight.add_done_callback(lambda _: self._flights.pop(errand.flight, None))
         return flight
 
     async def _exchange(self, errand: _Errand, cause: CacheResult) -> Entry | Refusal:
         """Make one exchange, write it down, keep what may be kept. Raises nothing but cancellation."""
-        began = self._clock.monotonic()
         exchange_id = uuid4().hex
-        outcome: Entry | Refusal
-        server = errand.plan.server.name
-        self._journal.asking(server, 1)
+        began = self._clock.monotonic()
         try:
-            token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter())
-            outcome = Entry(token, errand.actor, exchange_id, times)
-        except Refused as refused:
-            outcome = refused.refusal
-        except Exception as error:  # noqa: BLE001 - whoever waits must be answered, whatever broke
-            log.error("an exchange with %s broke off: %s", server, type(error).__name__)
-            outcome = Refusal(Kind.EXCHANGE_UNUSABLE, "The exchange broke off.", finding=type(error).__name__)
-        finally:
-            self._journal.asking(server, -1)
-        try:
+            outcome = await self._ask(errand, exchange_id)
             fragment = await self._journal.exchanged(self._record(errand, cause, exchange_id, outcome, began))
         except Refused as refused:
             return refused.refusal
+        except Exception as error:  # noqa: BLE001 - as in _ask; what is not on record must not be used
+            return _broken_off(errand, error)
         if isinstance(outcome, Entry):
             outcome.fragment = fragment
             self._keep(errand.ask, outcome)
         elif outcome.kind is Kind.INVALID_TOKEN and cause is CacheResult.MISS:
             self.cache.put_refusal(errand.ask.key, outcome, self._clock.monotonic())
         return outcome
+
+    async def _ask(self, errand: _Errand, exchange_id: str) -> Entry | Refusal:
+        server = errand.plan.server.name
+        self._journal.asking(server, 1)
+        try:
+            token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter())
+            return Entry(token, errand.actor, exchange_id, times)
+        except Refused as refused:
+            return refused.refusal
+        except Exception as error:  # noqa: BLE001 - whoever waits must be answered, whatever broke
+            return _broken_off(errand, error)
+        finally:
+            self._journal.asking(server, -1)
 
     def _record(
         self, errand: _Errand, cause: CacheResult, exchange_id: str, outcome: Entry | Refusal, began: float
@@ -177,3 +194,10 @@ class Exchanger:
         there = self.cache.get(ask.key, self._clock.monotonic())
         if entry.schedule.kept and (there is None or there.schedule.deadline < entry.schedule.deadline):
             self.cache.put(ask.key, entry)
+
+
+def _broken_off(errand: _Errand, error: Exception) -> Refusal:
+    """Name what broke by its class alone: its text may quote anything."""
+    name = type(error).__name__
+    log.error("an exchange with %s broke off: %s", errand.plan.server.name, name)
+    return Refusal(Kind.EXCHANGE_UNUSABLE, "The exchange broke off.", finding=name)

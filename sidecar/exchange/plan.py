@@ -69,14 +69,17 @@ class Plan:
             answer = await self.server.token_request(ask.form)
         except ServerUnavailable as error:
             raise refuse(
-                Kind.EXCHANGE_UNAVAILABLE, _SENTENCES[Kind.EXCHANGE_UNAVAILABLE], retry_after=error.retry_after
+                Kind.EXCHANGE_UNAVAILABLE,
+                _SENTENCES[Kind.EXCHANGE_UNAVAILABLE],
+                retry_after=error.retry_after,
+                finding=error.reason,
             ) from None
         except ServerOverloaded:
             raise refuse(Kind.OVERLOADED, "Too many exchanges are waiting.", retry_after=1) from None
         except ServerTimeout:
             raise refuse(Kind.EXCHANGE_TIMEOUT, "The authorization server did not answer in time.") from None
         except ServerReplyUnusable as error:
-            raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=str(error)) from None
+            raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason) from None
         if isinstance(answer, ErrorReply):
             raise self._refusal_of(answer)
         signed = peek_issued(answer.members)
@@ -129,5 +132,6 @@ class Plan:
                 Kind.EXCHANGE_UNAVAILABLE,
                 "The authorization server's keys are not available.",
                 retry_after=error.retry_after,
+                finding=error.reason,
             ) from None
         return "signature"

@@ -1,40 +1,30 @@
 """Workload tokens: ours, not the caller's, read from a file that the platform rotates (RFC 8693 §2.1 actor_token)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sidecar.model.refusal import Kind, refuse
 from sidecar.model.tokens import WorkloadToken, token_id
 from sidecar.oauth.jwt import JWTError, peek
-from sidecar.oauth.secrets import SecretError
+from sidecar.oauth.secrets import Secret
 
 
 @dataclass(slots=True)
 class WorkloadTokenFile:
-    """One workload token.
-
-    read: returns the token's bytes, fresh from its file; raises SecretError.
-    token_type: the URI an exchange calls it by.
-    """
+    """One workload token. token_type: the URI an exchange calls it by."""
 
     name: str
     token_type: str
-    read: Callable[[], bytes]
-    _text: bytes = b""
+    secret: Secret = field(repr=False)
+    _text: bytes = field(default=b"", repr=False)
     _token: WorkloadToken | None = None
 
     def current(self) -> WorkloadToken:
         """Return the token as it is now.
 
-        Refused (EXCHANGE_MISCONFIGURED): the file can't be read, or does not hold one line of printable ASCII.
+        Refused (EXCHANGE_MISCONFIGURED): the file does not hold one line of printable ASCII.
         """
-        try:
-            text = self.read().strip()
-        except SecretError as error:
-            raise refuse(
-                Kind.EXCHANGE_MISCONFIGURED, "The gateway's own token can't be read.", finding=str(error)
-            ) from None
+        text = self.secret.value().strip()
         if self._token is None or text != self._text:
             self._token, self._text = self._parsed(text), text
         return self._token

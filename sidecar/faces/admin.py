@@ -7,21 +7,29 @@ token and no subject is ever shown, and nothing can be changed.
 
 import ipaddress
 import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from aiohttp import web
-
-from sidecar.faces.problems import Problem, status_problem
+from sidecar.faces.problems import problem, status_problem
+from sidecar.faces.responses import OwnResponse, written
+from sidecar.inbound.accept import accept
+from sidecar.inbound.server import ClientGone, Incoming
+from sidecar.model.listener import Direction, Listener
+from sidecar.model.refusal import Refusal, Refused
+from sidecar.model.request import RequestHead
 from sidecar.observe.metrics import Metrics
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-#: ``host[:port]`` (RFC 9110 §7.2), an IPv6 literal without its brackets.
-_AUTHORITY: Final = re.compile(r"(?:\[(?P<literal>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]*)?")
 READ: Final = frozenset({"GET", "HEAD"})
+LISTENER: Final = Listener("admin", Direction.INGRESS, "http", max_header_bytes=16 * 1024)
+#: Nothing here is for pages of another origin, to be framed, or to be kept.
+_GUARDS: Final = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,76 +88,79 @@ class StatusSource(Protocol):
         """The whole status, as of now."""
 
 
-def admin_application(
-    source: StatusSource, metrics: Metrics, *, listen_host: str | None, loopback_only: bool = True
-) -> web.Application:
-    """Return the application of the admin listener.
+class Admin:
+    """Answers on the admin listener; it changes nothing.
 
-    listen_host: the host it was told to listen on, None for a unix socket. loopback_only: ``/status`` is for loopback
-    and unix socket peers; otherwise for all (``pages: any``).
+    listen_host: the host it was told to listen on, None for a unix socket. loopback_only: ``/status`` is for peers on
+    loopback and unix sockets; otherwise for all (``pages: any``).
     """
-    admin = _Admin(source, metrics, listen_host, loopback_only)
-    application = web.Application(middlewares=[admin.answer], handler_args={"access_log": None})
-    application.on_response_prepare.append(_finish_headers)
-    return application
 
-
-class _Admin:
-    def __init__(self, source: StatusSource, metrics: Metrics, listen_host: str | None, loopback_only: bool) -> None:
+    def __init__(self, source: StatusSource, metrics: Metrics, *, listen_host: str | None, loopback_only: bool) -> None:
         self._source = source
         self._metrics = metrics
         self._listen_host = listen_host.strip("[]").lower() if listen_host else None
         self._loopback_only = loopback_only
-        self._pages: Mapping[str, Callable[[web.Request], web.Response]] = {
-            "/livez": self._live,
-            "/readyz": self._ready,
-            "/metrics": self._scrape,
-            "/status": self._status,
+        self._pages: Mapping[bytes, Callable[[RequestHead], OwnResponse]] = {
+            b"/livez": self._live,
+            b"/readyz": self._ready,
+            b"/metrics": self._scrape,
+            b"/status": self._status,
         }
 
-    @web.middleware
-    async def answer(self, request: web.Request, handler: Handler) -> web.Response:  # noqa: ARG002  # see below
-        """Answer every request: the application has no routes of its own, whose error pages would be aiohttp's."""
-        page = self._pages.get(request.rel_url.raw_path)
+    async def serve(self, incoming: Incoming) -> Incoming:
+        """Answer one request."""
+        request: RequestHead | None = None
+        try:
+            request = accept(incoming.message, LISTENER, peer=incoming.peer, guarded=frozenset(), own_via=None)
+            answer = self.answer(request)
+        except Refused as refused:
+            answer = problem(refused.refusal, "")
+            incoming.keep_open = False
+        with suppress(ClientGone):
+            incoming.write(written(_guarded(answer), request, keep_open=incoming.keep_open))
+        return incoming
+
+    def malformed(self, refusal: Refusal) -> bytes:
+        """Return the whole response for a request that could not be parsed."""
+        return written(_guarded(problem(refusal, "")), None, keep_open=False)
+
+    def answer(self, request: RequestHead) -> OwnResponse:
+        """Return what a request is answered."""
+        page = self._pages.get(request.path)
         if page is None:
-            return _refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            return status_problem(HTTPStatus.NOT_FOUND, "There is nothing here.")
         if request.method not in READ:
-            response = _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "The admin listener is for reading only.")
-            response.headers["Allow"] = "GET, HEAD"
-            return response
+            refused = status_problem(HTTPStatus.METHOD_NOT_ALLOWED, "The admin listener is for reading only.")
+            return replace(refused, headers=(*refused.headers, (b"Allow", b"GET, HEAD")))
         return page(request)
 
-    def _live(self, _: web.Request) -> web.Response:
-        return web.Response(text="live\n")
+    def _live(self, _: RequestHead) -> OwnResponse:
+        return _page(b"live\n", b"text/plain; charset=utf-8")
 
-    def _ready(self, _: web.Request) -> web.Response:
+    def _ready(self, _: RequestHead) -> OwnResponse:
         if self._source.ready():
-            return web.Response(text="ready\n")
-        return _refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready, or draining.")
+            return _page(b"ready\n", b"text/plain; charset=utf-8")
+        return status_problem(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready, or draining.")
 
-    def _scrape(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics.render(", ".join(request.headers.getall("Accept", ())))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    def _scrape(self, request: RequestHead) -> OwnResponse:
+        body, content_type = self._metrics.render(b", ".join(request.values(b"accept")).decode("latin-1"))
+        return _page(body, content_type.encode())
 
-    def _status(self, request: web.Request) -> web.Response:
-        if self._loopback_only and not _is_loopback_peer(request):
-            return _refuse(HTTPStatus.FORBIDDEN, "Only for loopback.")
-        if "Origin" in request.headers:
-            return _refuse(HTTPStatus.FORBIDDEN, "Not for pages of another origin.")
-        if not self._names_us(request.headers.getall("Host", ())):
-            return _refuse(HTTPStatus.FORBIDDEN, "Host must be an IP address, localhost or the name listened on.")
+    def _status(self, request: RequestHead) -> OwnResponse:
+        if self._loopback_only and not _is_loopback(request.peer):
+            return status_problem(HTTPStatus.FORBIDDEN, "Only for loopback.")
+        if request.values(b"origin"):
+            return status_problem(HTTPStatus.FORBIDDEN, "Not for pages of another origin.")
+        if not self._names_us(request.host):
+            return status_problem(
+                HTTPStatus.FORBIDDEN, "Host must be an IP address, localhost or the name listened on."
+            )
         body = json.dumps(self._source.status(), indent=2, default=_members)
-        return web.Response(text=f"{body}\n", content_type="application/json")
+        return _page(f"{body}\n".encode(), b"application/json; charset=utf-8")
 
-    def _names_us(self, hosts: tuple[str, ...] | list[str]) -> bool:
+    def _names_us(self, host: str) -> bool:
         """Whether ``Host`` can't be a name that somebody else pointed at us."""
-        if len(hosts) != 1:
-            return False
-        match = _AUTHORITY.fullmatch(hosts[0].lower())
-        if match is None:
-            return False
-        host = match["literal"] or match["name"]
-        return host in ("localhost", self._listen_host) or _address(host) is not None
+        return host in ("localhost", self._listen_host) or _address(host.strip("[]")) is not None
 
 
 def _members(value: Any) -> dict[str, Any]:
@@ -159,29 +170,19 @@ def _members(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _refuse(status: HTTPStatus, detail: str) -> web.Response:
-    return _response(status_problem(status, detail))
+def _page(body: bytes, content_type: bytes) -> OwnResponse:
+    return OwnResponse(200, ((b"Content-Type", content_type), (b"Cache-Control", b"no-store")), body)
 
 
-def _response(problem: Problem) -> web.Response:
-    headers = [(name.decode("ascii"), value.decode("ascii")) for name, value in problem.headers]
-    return web.Response(status=problem.status, headers=headers, body=problem.body)
+def _guarded(answer: OwnResponse) -> OwnResponse:
+    """An answer that pages elsewhere can't read and nobody keeps."""
+    return replace(answer, headers=(*answer.headers, *_GUARDS))
 
 
-async def _finish_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Make every answer unreadable to pages elsewhere, unkept, and silent about what serves it."""
-    response.headers.popall("Server", None)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
-    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-
-
-def _is_loopback_peer(request: web.Request) -> bool:
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    if not isinstance(peer, tuple):
-        return request.transport is not None  # a unix socket: whoever may open it is on this machine
-    address = _address(peer[0])
+def _is_loopback(peer: str | None) -> bool:
+    if peer is None:
+        return True  # a unix socket: whoever may open it is on this machine
+    address = _address(peer)
     return address is not None and address.is_loopback
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sidecar.model.decision import Decision
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, refuse
-from sidecar.model.request import RequestHead
+from sidecar.model.request import Fields, RequestHead
 from sidecar.model.route import Route
 from sidecar.upstream.response import Response
 from sidecar.wire.fields import forwardable, serialize_head
@@ -88,11 +88,9 @@ def response_head(
 ) -> tuple[bytes, bool]:
     """Return the head of the caller's response, and whether its body is to be chunked.
 
-    issued: the issued token; a field that repeats it is left out, since the caller must never see it.
+    issued: the issued token; what repeats it is left out, since the caller must never see it.
     """
-    fields = forwardable(response.fields, _NEVER_RETURNED)
-    if issued is not None:
-        fields = [field for field in fields if issued not in field[1]]
+    fields = returned_fields(response.fields, issued)
     chunked = False
     if response.content_length is not None:
         fields.append((b"Content-Length", b"%d" % response.content_length))
@@ -101,8 +99,16 @@ def response_head(
         chunked = True
     fields.append((b"X-Request-ID", request.request_id.encode()))
     fields += connection_field(request.version, keep_open=keep_open)
-    start = b"HTTP/1.1 %d %b" % (response.status, response.reason.encode("latin-1", "replace"))
-    return serialize_head(start, fields), chunked
+    reason = response.reason.encode("latin-1", "replace")
+    if issued is not None and issued in reason:
+        reason = b""
+    return serialize_head(b"HTTP/1.1 %d %b" % (response.status, reason), fields), chunked
+
+
+def returned_fields(fields: Fields, issued: bytes | None) -> list[tuple[bytes, bytes]]:
+    """Return the fields of a response, final or interim, that go on to the caller; see ``response_head`` for issued."""
+    kept = forwardable(fields, _NEVER_RETURNED)
+    return kept if issued is None else [field for field in kept if issued not in field[0] and issued not in field[1]]
 
 
 def connection_field(version: tuple[int, int], *, keep_open: bool) -> list[tuple[bytes, bytes]]:
@@ -129,14 +135,17 @@ def _forwarding_fields(request: RequestHead, *, trusted_peer: bool) -> list[tupl
     chain = [*said(b"x-forwarded-for"), *([peer] if peer is not None else [])]
     if chain:
         fields.append((b"X-Forwarded-For", b", ".join(chain)))
-    fields.append((b"X-Forwarded-Host", b", ".join(said(b"x-forwarded-host")) or request.authority))
+    if host := b", ".join(said(b"x-forwarded-host")) or request.authority:
+        fields.append((b"X-Forwarded-Host", host))
     fields.append((b"X-Forwarded-Proto", b", ".join(said(b"x-forwarded-proto")) or request.scheme.encode()))
     if ports := said(b"x-forwarded-port"):
         fields.append((b"X-Forwarded-Port", b", ".join(ports)))
     if (real := b", ".join(said(b"x-real-ip")) or peer) is not None:
         fields.append((b"X-Real-IP", real))
-    ours = b"for=%b;host=%b;proto=%b" % (_node(peer), _quoted(request.authority), request.scheme.encode())
-    fields.append((b"Forwarded", b", ".join([*said(b"forwarded"), ours])))
+    ours = [b"for=" + _node(peer), b"proto=" + request.scheme.encode()]
+    if request.authority:  # HTTP/1.0 may name none
+        ours.insert(1, b'host="%b"' % request.authority)
+    fields.append((b"Forwarded", b", ".join([*said(b"forwarded"), b";".join(ours)])))
     return fields
 
 
@@ -145,7 +154,3 @@ def _node(peer: bytes | None) -> bytes:
     if peer is None:
         return b"unknown"
     return b'"[%b]"' % peer if b":" in peer else peer
-
-
-def _quoted(authority: bytes) -> bytes:
-    return b'"%b"' % authority

@@ -5,17 +5,16 @@ is written down. Nothing leaves under a decision that has a refusal, or without 
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Final, Protocol
 from uuid import uuid4
 
 from sidecar.decide import Exchange, decide
-from sidecar.faces.forward import connection_field, upstream_head
-from sidecar.faces.problems import Problem, problem
+from sidecar.faces.forward import upstream_head
+from sidecar.faces.problems import problem
 from sidecar.faces.relay import return_response, send
+from sidecar.faces.responses import OwnResponse, written
 from sidecar.inbound.accept import accept
 from sidecar.inbound.server import ClientGone, Incoming
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
@@ -26,7 +25,6 @@ from sidecar.model.request import RequestHead
 from sidecar.observe.journal import Journal
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
-from sidecar.wire.fields import serialize_head
 
 #: Counted where the caller left before it was answered; nobody is ever sent it.
 CLIENT_LEFT: Final = 499
@@ -100,10 +98,10 @@ class Gateway:
 
     def malformed(self, refusal: Refusal) -> bytes:
         """Return the whole response for a request that could not even be parsed."""
-        response = problem(refusal, uuid4().hex)
+        response = _unaccepted(refusal)
         self._journal.refused(None, _NOTHING_DECIDED, refusal, response.status, 0.0)
         self._journal.answered(None, "other", response.status, 0.0)
-        return _written(response, None, keep_open=False)
+        return written(response, None, keep_open=False)
 
     async def _ask_upstream(self, passage: _Passage) -> Response:
         """Accept, decide, forward: return when the head of the upstream's response is there."""
@@ -139,34 +137,35 @@ class Gateway:
             trusted_peer=snapshot.trusts(request.peer),
             own_via=self._via,
         )
-        metrics = self._journal.metrics.route(route.name)
+        metrics, issued = self._journal.metrics.route(route.name), _issued(decision)
         sent = self._now()
         metrics.overhead.observe(sent - passage.began - (decision.grant.waited if decision.grant is not None else 0.0))
         passage.forwarded = True
-        response = await send(passage.incoming, request, route.upstream, snapshot.pools[route.name], head)
+        pool = snapshot.pools[route.name]
+        response = await send(passage.incoming, request, route.upstream, pool, head, issued=issued)
         metrics.upstream_duration.observe(self._now() - sent)
         return response
 
     async def _return(self, passage: _Passage, response: Response) -> None:
         passage.status = response.status
-        request, grant = passage.request, passage.decision.grant
-        if request is not None:
-            issued = grant.token.token.encode() if grant is not None else None
-            await return_response(passage.incoming, request, response, issued=issued)
+        request, route = passage.request, passage.decision.route
+        if request is not None and route is not None:
+            issued, idle = _issued(passage.decision), route.upstream.read_idle
+            await return_response(passage.incoming, request, response, issued=issued, idle=idle)
 
     def _answer(self, passage: _Passage, refusal: Refusal) -> None:
         """Answer with a refusal; a response that has begun is cut instead."""
         passage.refusal = refusal
         incoming, request = passage.incoming, passage.request
-        if refusal.close or (request is not None and request.expects_continue):
-            incoming.keep_open = False  # what would come next may be the body that nobody waits for
-        response = problem(refusal, request.request_id if request is not None else uuid4().hex)
+        if refusal.close or request is None or not incoming.complete:
+            incoming.keep_open = False  # what comes next may be the rest of a message that nobody waits for
+        response = problem(refusal, request.request_id) if request is not None else _unaccepted(refusal)
         passage.status = response.status
         if incoming.started:
             incoming.cut()
             return
         with suppress(ClientGone):
-            incoming.write(_written(response, request, keep_open=incoming.keep_open))
+            incoming.write(written(response, request, keep_open=incoming.keep_open))
 
     def _account(self, passage: _Passage) -> None:
         duration = self._now() - passage.began
@@ -179,18 +178,12 @@ class Gateway:
             self._journal.used(request, decision, passage.status, duration)
 
 
-def _written(response: Problem, request: RequestHead | None, *, keep_open: bool) -> bytes:
-    """A refusal as bytes: head and, but for HEAD, body."""
-    fields = [
-        *response.headers,
-        (b"Content-Length", b"%d" % len(response.body)),
-        (b"Date", formatdate(usegmt=True).encode()),
-    ]
-    version = (1, 1)
-    if request is not None:
-        version = request.version
-        fields.append((b"X-Request-ID", request.request_id.encode()))
-    fields += connection_field(version, keep_open=keep_open)
-    start = b"HTTP/1.1 %d %b" % (response.status, HTTPStatus(response.status).phrase.encode())
-    body = b"" if request is not None and request.method == "HEAD" else response.body
-    return serialize_head(start, fields) + body
+def _issued(decision: Decision) -> bytes | None:
+    return decision.grant.token.token.encode() if decision.grant is not None else None
+
+
+def _unaccepted(refusal: Refusal) -> OwnResponse:
+    """The answer to a request whose head was not accepted, with a request id of ours."""
+    request_id = uuid4().hex
+    response = problem(refusal, request_id)
+    return replace(response, headers=(*response.headers, (b"X-Request-ID", request_id.encode())))

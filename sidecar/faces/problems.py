@@ -13,23 +13,13 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from sidecar.faces.responses import Headers, OwnResponse
 from sidecar.model.refusal import Kind, Oversize, Refusal
 
 PROBLEM_TYPE: Final = "urn:token-exchange-sidecar:problem:"
 CONTENT_TYPE: Final = b"application/problem+json"
 REALM: Final = "token-exchange-sidecar"
 MAX_RETRY_AFTER: Final = 3600
-
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A response to write; an answer to HEAD leaves the body out. ``Content-Length`` is the writer's to add."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +70,18 @@ OVERSIZE: Final[Mapping[Oversize, int]] = {Oversize.BODY: 413, Oversize.TARGET: 
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
-def problem(refusal: Refusal, request_id: str) -> Problem:
+def problem(refusal: Refusal, request_id: str) -> OwnResponse:
     """Return the response for a refusal."""
     status, headers, beginning = _constant(refusal.kind, refusal.reason, refusal.oversize, refusal.scope)
     if status == 503:
         headers = (*headers, (b"Retry-After", b"%d" % _retry_after(refusal.retry_after)))
-    return Problem(status, headers, b'%b,"request_id":%b}' % (beginning, json.dumps(request_id).encode("ascii")))
+    return OwnResponse(status, headers, b'%b,"request_id":%b}' % (beginning, json.dumps(request_id).encode("ascii")))
 
 
-def status_problem(status: HTTPStatus, detail: str) -> Problem:
+def status_problem(status: HTTPStatus, detail: str) -> OwnResponse:
     """Return the response for a status that is no refusal's, as on the admin listener (RFC 9457 §4.2.1)."""
     members = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-    return Problem(status.value, _headers(), _json(members))
+    return OwnResponse(status.value, _headers(), _json(members))
 
 
 @lru_cache(maxsize=512)

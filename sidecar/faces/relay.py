@@ -7,7 +7,7 @@ cut, so that nobody takes it for complete.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sidecar.faces.forward import response_head
+from sidecar.faces.forward import response_head, returned_fields
 from sidecar.inbound.server import Incoming
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
 from sidecar.model.request import RequestHead
@@ -21,15 +21,18 @@ from sidecar.upstream.errors import (
 )
 from sidecar.upstream.pool import Pool
 from sidecar.upstream.response import Response
-from sidecar.wire.fields import forwardable, serialize_head
+from sidecar.wire.fields import serialize_head
 from sidecar.wire.framing import LAST_CHUNK, encode_chunk
 
 _PASSED_ON = {100: b"HTTP/1.1 100 Continue", 103: b"HTTP/1.1 103 Early Hints"}
 
 
-async def send(incoming: Incoming, request: RequestHead, upstream: Upstream, pool: Pool, head: bytes) -> Response:
+async def send(
+    incoming: Incoming, request: RequestHead, upstream: Upstream, pool: Pool, head: bytes, *, issued: bytes | None
+) -> Response:
     """Send a request upstream, its body as it comes, and return when the response's head is there.
 
+    issued: see ``forward.response_head``.
     Refused: with the kind that the failure is called by. ClientGone: the caller left while its body was awaited.
     """
     body = None
@@ -39,7 +42,7 @@ async def send(incoming: Incoming, request: RequestHead, upstream: Upstream, poo
     async def interim(status: int, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         # RFC 9110 §15.2: a 1xx is never sent to HTTP/1.0; 100 only answers an expectation.
         if request.version == (1, 1) and status in _PASSED_ON and (status != 100 or request.expects_continue):
-            incoming.write_interim(serialize_head(_PASSED_ON[status], forwardable(fields)))
+            incoming.write_interim(serialize_head(_PASSED_ON[status], returned_fields(fields, issued)))
 
     try:
         return await pool.request(head, method=request.method, body=body, on_informational=interim)
@@ -48,17 +51,17 @@ async def send(incoming: Incoming, request: RequestHead, upstream: Upstream, poo
 
 
 async def return_response(
-    incoming: Incoming, request: RequestHead, response: Response, *, issued: bytes | None
+    incoming: Incoming, request: RequestHead, response: Response, *, issued: bytes | None, idle: float
 ) -> None:
     """Write a response to the caller as it comes, and cut the connection where it breaks off.
 
-    ClientGone: the caller left.
+    idle: seconds that the caller may leave what is written lying. ClientGone: it left, or did that.
     """
-    if not response.has_body or response.content_length is not None or request.version == (1, 1):
-        head, chunked = response_head(response, request, issued=issued, keep_open=incoming.keep_open)
-    else:
-        incoming.keep_open = False  # HTTP/1.0 without a length: the end of the connection is the end of the body
-        head, chunked = response_head(response, request, issued=issued, keep_open=False)
+    if response.has_body and response.content_length is None and request.version == (1, 0):
+        incoming.keep_open = False  # the end of the connection is the end of the body
+    if not incoming.complete:
+        incoming.keep_open = False  # what comes next is the rest of a body that nobody waits for
+    head, chunked = response_head(response, request, issued=issued, keep_open=incoming.keep_open)
     try:
         if not response.has_body:
             incoming.write(head)
@@ -69,7 +72,7 @@ async def return_response(
         while piece := await response.read():
             incoming.write(head + (encode_chunk(piece) if chunked else piece))
             head = b""
-            await incoming.drain()
+            await incoming.drain(idle)
         if chunked or head:
             incoming.write(head + (LAST_CHUNK if chunked else b""))
     except UpstreamError:

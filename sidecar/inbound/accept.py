@@ -35,10 +35,6 @@ class Message(Protocol):
     def raw_headers(self) -> Fields:
         """The field lines, bytes as they came."""
 
-    @property
-    def upgrade(self) -> bool:
-        """Whether the parser stopped reading HTTP after this head."""
-
 
 #: Names that decide something here, or that we set or remove; the same with ``_`` for ``-`` is refused, since some
 #: applications can't tell them apart.
@@ -69,12 +65,12 @@ _host_of = lru_cache(maxsize=1024)(host_of)
 
 
 def accept(
-    message: Message, listener: Listener, *, peer: str | None, guarded: frozenset[bytes], own_via: bytes
+    message: Message, listener: Listener, *, peer: str | None, guarded: frozenset[bytes], own_via: bytes | None
 ) -> RequestHead:
     """Return the head of a request that may be routed.
 
     peer: the other end's address, None on a unix socket. guarded: lower-case names, GUARDED and those a configuration
-    adds. own_via: the name this process puts into ``Via``.
+    adds. own_via: the name this process puts into ``Via``, None where it forwards nothing.
     Refused: with the kind of design's table of errors; ``close`` where the framing can't be trusted.
     """
     if message.version not in _VERSIONS:
@@ -85,7 +81,7 @@ def accept(
     noted = _note(message.raw_headers, guarded)
     _check_size(target_bytes, message.raw_headers, listener.max_header_bytes)
     chunked, content_length = _framing(message, noted)
-    if own_via in b",".join(noted.get(b"via", ())):
+    if own_via is not None and own_via in b",".join(noted.get(b"via", ())):
         raise refuse(Kind.LOOP, "The request came back to the gateway that sent it.")
     try:
         target = split(target_bytes)
@@ -141,11 +137,7 @@ def _framing(message: Message, noted: dict[bytes, list[bytes]]) -> tuple[bool, i
         raise refuse(Kind.NOT_SUPPORTED, "Only the chunked transfer coding is supported.", close=True)
     if lengths and (len(lengths) > 1 or not _DIGITS.fullmatch(lengths[0])):
         raise _bad_framing()
-    length = int(lengths[0]) if lengths else None
-    if message.upgrade and (codings or length):
-        # The parser reads nothing after such a head: a body would be taken for the next request.
-        raise _bad_framing()
-    return bool(codings), length
+    return bool(codings), int(lengths[0]) if lengths else None
 
 
 def _bad_framing() -> Refused:

@@ -7,15 +7,18 @@ Responses are written as bytes, so that an upstream's fields pass as they came.
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
-from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import PayloadAccessError, RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import PayloadAccessError, RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_server import Server
 
 from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
 
@@ -25,6 +28,9 @@ log = logging.getLogger("sidecar.inbound")
 #: closing at once could destroy the answer on its way (RFC 9112 §9.6).
 LINGERING: Final = 5.0
 MAX_FIELDS: Final = 128
+_RESET: Final = struct.pack("ii", 1, 0)
+#: How aiohttp says that there are more.
+_TOO_MANY_FIELDS: Final = "Too many headers received"
 
 
 class ClientGone(Exception):
@@ -37,10 +43,10 @@ class Incoming:
     It takes the place of both of aiohttp's objects, request and response.
 
     started: true from the first byte of a final response on. keep_open: whether the connection may serve another
-    request afterwards.
+    request afterwards. lingering: after the response, what still comes is read and dropped for a while.
     """
 
-    __slots__ = ("_protocol", "_task", "content", "keep_open", "message", "started", "writer")
+    __slots__ = ("_protocol", "_task", "content", "keep_open", "lingering", "message", "started", "writer")
 
     def __init__(
         self,
@@ -54,7 +60,9 @@ class Incoming:
         self.content = content
         self.writer = writer
         self.started = False
-        self.keep_open = not message.should_close
+        # After a message that asks for another protocol the parser drops what came with it: the next request.
+        self.keep_open = not (message.should_close or message.upgrade)
+        self.lingering = False
         self._protocol = protocol
         self._task = task
 
@@ -63,6 +71,11 @@ class Incoming:
         """The address of the connection's other end, None on a unix socket."""
         name = self._protocol.peername
         return name[0] if isinstance(name, tuple) else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the request has arrived to its end, if not all of it was read yet."""
+        return self.content.is_eof()
 
     async def read(self) -> bytes:
         """Return the next bytes of the request's body, ``b""`` at its end.
@@ -89,20 +102,28 @@ class Incoming:
         self.write(data)
         self.started = False
 
-    async def drain(self) -> None:
-        """Wait until the caller has taken enough of what was written. ClientGone: it left."""
+    async def drain(self, seconds: float) -> None:
+        """Wait until the caller has taken enough of what was written. ClientGone: it left, or did not in so long."""
         if not self._protocol.writing_paused:
             return
         try:
-            await self.writer.drain()
+            async with asyncio.timeout(seconds):
+                await self.writer.drain()
         except ConnectionError:
+            raise ClientGone from None
+        except TimeoutError:
+            self.cut()
             raise ClientGone from None
 
     def cut(self) -> None:
         """Reset the connection, so that nobody takes what was written for a complete response."""
         self.keep_open = False
-        if self._protocol.transport is not None:
-            self._protocol.transport.abort()
+        transport = self._protocol.transport
+        if transport is None:
+            return
+        # Without this the kernel would end the stream in order, as if a body without a length were complete.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
 
     # What aiohttp's protocol asks of a request.
 
@@ -118,7 +139,12 @@ class Incoming:
         """Nothing: the head is written with the rest."""
 
     async def write_eof(self) -> None:
-        """Nothing: the body is complete."""
+        """Nothing: the body is complete. While lingering, wait until the caller has seen that and leaves."""
+        if self.lingering and self._protocol.transport is not None:
+            self._protocol.close()
+            if self._protocol.transport.can_write_eof():
+                self._protocol.transport.write_eof()
+            await asyncio.sleep(LINGERING)  # ends early, by being cancelled, when the connection is closed
 
     @property
     def keep_alive(self) -> bool:
@@ -130,6 +156,18 @@ class Connection(RequestHandler):
     """One caller's connection."""
 
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came. A body whose framing breaks is given an error: the parser forgets whoever waits for it."""
+        super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            bodies = [content for _, content in self._messages]
+            if self._current_request is not None:
+                bodies.append(self._current_request.content)
+            for body in bodies:
+                if not body.is_eof():
+                    body.set_exception(RequestPayloadError())
+                    body.feed_eof()
 
     def handle_error(
         self,
@@ -146,7 +184,9 @@ class Connection(RequestHandler):
             request.cut()
         else:
             request.keep_open = False
-            request.write(server.refuse(_refusal(status, exc)))
+            request.lingering = status == 400
+            with suppress(ClientGone):
+                request.write(server.refuse(_refusal(status, exc, self.max_line_size)))
         return request
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ARG002 - a format of theirs
@@ -155,7 +195,7 @@ class Connection(RequestHandler):
         log.error("a connection broke off: %s", type(exc).__name__)
 
 
-class GatewayServer(web.Server):
+class GatewayServer(Server):
     """Makes connections that hand their requests to one handler."""
 
     def __init__(
@@ -176,7 +216,7 @@ class GatewayServer(web.Server):
             keepalive_timeout=keepalive_timeout,
             lingering_time=LINGERING,
             max_line_size=max_header_bytes,
-            max_field_size=max_header_bytes,
+            max_field_size=max_header_bytes + 1,  # told from the target's by its limit, see _refusal
             max_headers=MAX_FIELDS,
         )
         self.refuse = refuse
@@ -186,15 +226,11 @@ class GatewayServer(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
-def _refusal(status: int, exc: BaseException | None) -> Refusal:
-    if isinstance(exc, LineTooLong):
-        of_target = isinstance(exc.args[0], bytes) and exc.args[0][:1] in (b"/", b"h")
-        return Refusal(
-            Kind.TOO_LARGE,
-            "The request's head is too large.",
-            oversize=Oversize.TARGET if of_target else Oversize.HEADERS,
-            close=True,
-        )
+def _refusal(status: int, exc: BaseException | None, target_limit: int) -> Refusal:
+    if isinstance(exc, LineTooLong) and exc.args[1] == target_limit:
+        return Refusal(Kind.TOO_LARGE, "The request target is too long.", oversize=Oversize.TARGET, close=True)
+    if isinstance(exc, LineTooLong) or (isinstance(exc, BadHttpMessage) and exc.message == _TOO_MANY_FIELDS):
+        return Refusal(Kind.TOO_LARGE, "The request's head is too large.", oversize=Oversize.HEADERS, close=True)
     if status == 400:
         return Refusal(Kind.INVALID_REQUEST, "The request is malformed.", close=True)
     return Refusal(Kind.OVERLOADED, "The gateway could not handle the request.", retry_after=1, close=True)

@@ -6,12 +6,12 @@ of ``jwt``. Adding a method is a class and a line in CLIENT_AUTHENTICATION.
 """
 
 from base64 import b64encode
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 from urllib.parse import quote
 
-from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from joserfc.jwk import Key
 
 from sidecar.oauth.jwt import KeyFormatError, private_key
@@ -135,6 +135,9 @@ class PrivateKeyJWT:
 
     def credentials(self, endpoint: TokenEndpoint, now: float, /) -> Credentials:
         """Return a fresh assertion as form pairs."""
+        # Imported here because it brings 40 modules along that no other method needs.
+        from authlib.oauth2.rfc7523 import private_key_jwt_sign  # noqa: PLC0415
+
         issuer = endpoint.issuer if self._audience == "issuer" else None
         assertion = private_key_jwt_sign(
             self._current_key(),
@@ -160,7 +163,7 @@ class PrivateKeyJWT:
         return self._key
 
 
-CLIENT_AUTHENTICATION: Final = {
+CLIENT_AUTHENTICATION: Final[Mapping[str, Callable[..., ClientAuthentication]]] = {
     "none": NoAuthentication,
     "client_secret_basic": ClientSecretBasic,
     "client_secret_post": ClientSecretPost,

@@ -41,9 +41,15 @@ class Flight:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def join(self) -> None:
-        """Wait for the fetch under way, if there is one; whether it succeeded is seen in what it left behind."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
+        """Wait for the fetch under way, if there is one; whether it succeeded is seen in what it left behind.
+
+        A fetch that was given up counts as none; a fault in it, which is nothing that a fetch reports, is raised.
+        """
+        task = self._task
+        if task is not None:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
 
     async def close(self) -> None:
         """Give up the fetch under way."""

@@ -7,13 +7,11 @@ means is judged by the callers; here it is made sure that there is one: bounded,
 
 import asyncio
 import re
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -24,6 +22,7 @@ from yarl import URL
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.route import TLS
 from sidecar.oauth.jwt import strict_json
+from sidecar.tls import client_context
 
 MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
@@ -75,10 +74,6 @@ class PeerReplyUnusable(PeerError):
     """There is a reply, and it must not be used; ``reason`` is a Flaw."""
 
 
-class PeerSettingsError(Exception):
-    """The TLS files of a peer can't be used. The message names the file, never content."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A reply that is no redirect.
@@ -110,7 +105,7 @@ class PeerClient:
     timeout: seconds that a whole request may take: name, connection, TLS, sending, reading.
     max_in_flight: requests at once; further ones wait, within their timeout.
 
-    PeerSettingsError: at construction, a TLS file is missing or no good. Every request raises PeerUnreachable,
+    TLSError: at construction, a TLS file is missing or no good. Every request raises PeerUnreachable,
     PeerTimeout or PeerReplyUnusable. A POST is sent once; aiohttp sends a GET again where a kept connection broke.
     """
 
@@ -119,10 +114,12 @@ class PeerClient:
     ) -> None:
         self._timeout = timeout
         self._max_in_flight = max_in_flight
-        self._ssl = tls_context(tls or TLS())
+        # aiohttp made a verifying context for itself when it was imported; another would hold all authorities again.
+        self._ssl = client_context(tls) if tls is not None and tls != TLS() else True
         self._server_name = tls.server_name if tls else None
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def post_form(self, url: str, pairs: Sequence[tuple[str, str]], headers: dict[str, str]) -> Reply:
         """Send a form and return the reply, of at most 64 KiB. The body, not the URL, carries the form."""
@@ -137,11 +134,14 @@ class PeerClient:
         return reply.json_object()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; what is under way, and what is asked for later, is PeerUnreachable."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 
     async def _request(self, method: str, url: str, headers: dict[str, str], body: bytes | None, limit: int) -> Reply:
+        if self._closed:
+            raise PeerUnreachable("the client is closed", before_reply=False)
         try:
             async with (
                 asyncio.timeout(self._timeout),
@@ -200,34 +200,6 @@ class PeerClient:
         return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - self._clock.wall())
 
 
-def tls_context(tls: TLS) -> ssl.SSLContext:
-    """Return the context for a peer's TLS; it always verifies the certificate and the name.
-
-    PeerSettingsError: a file is missing or no good.
-    """
-    if tls.ca_file is None and tls.cert_file is None:
-        return _default_context()
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    except (OSError, ValueError):
-        raise PeerSettingsError(f"{tls.ca_file} holds no certificates that can be used") from None
-    if tls.cert_file is not None:
-        try:
-            # A password is never asked for on the terminal: an encrypted key is an error.
-            context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
-        except (OSError, ValueError):
-            raise PeerSettingsError(
-                f"{tls.cert_file} and {tls.key_file} are no certificate and private key that belong together"
-            ) from None
-    return context
-
-
-@cache
-def _default_context() -> ssl.SSLContext:
-    """The context of peers without files of their own; shared, since reading the system's authorities takes 20 ms."""
-    return ssl.create_default_context()
-
-
 def is_endpoint(url: object) -> bool:
     """Whether this is an absolute http or https URL that may be asked: ASCII, without user and fragment."""
     if not isinstance(url, str) or "#" in url or not _ENDPOINT.fullmatch(url):
@@ -250,7 +222,8 @@ class _Connector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         for _ in range(self.limit + 1):  # so many may be idle, and a new one is clean
             connection = await super().connect(req, traces, timeout)
-            await asyncio.sleep(0)  # let what has arrived be seen
+            for _ in range(2):  # let what has arrived be seen: one turn of the loop to poll, one to read
+                await asyncio.sleep(0)
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
             connection.close()

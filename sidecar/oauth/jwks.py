@@ -167,9 +167,8 @@ class KeySource:
         """Look because of an unknown key, at most once in 30 s, or wait for the look under way."""
         now = self._clock.monotonic()
         if now - self._unknown_at >= UNKNOWN_KEY_EVERY and not self._flight.under_way:
+            self._unknown_at = now
             self._flight.start()
-            if self._flight.under_way:  # not so in the pause after a failure
-                self._unknown_at = now
         await self._flight.join()
         return self._keys
 

@@ -235,8 +235,6 @@ def _public_key(member: object) -> Key | None:
             return None
         if isinstance(key.raw_value, RSAPublicKey) and not _sound(key.raw_value):
             return None
-        if not isinstance(member.get("kid", ""), str) or not isinstance(member.get("alg", ""), str):
-            return None
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return key

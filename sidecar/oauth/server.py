@@ -130,7 +130,6 @@ class AuthorizationServer:
         ServerOverloaded, ServerTimeout, ServerUnavailable (also at once, while it asked to be left alone),
         ServerReplyUnusable. Cancelling gives up the request.
         """
-        self._heed_pause()
         if not self._places:
             raise ServerOverloaded("too many requests are waiting for the server")
         self._places -= 1

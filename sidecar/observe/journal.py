@@ -6,6 +6,7 @@ of a token is ever handed on, and of a path only what can hold none.
 
 import re
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from sidecar.model.decision import CacheResult, Decision, Exchanged
 from sidecar.model.receipt import Occasion, Receipt, Standing, resource_server
@@ -17,8 +18,9 @@ from sidecar.observe.receipts import ReceiptNotWritten, Receipts
 
 #: An exchange that ends so says nothing good of the server's health.
 _SERVER_DOWN: Final = frozenset({Kind.EXCHANGE_UNAVAILABLE, Kind.EXCHANGE_TIMEOUT})
-#: What looks like a signed token; a caller may have pasted one into a path that no route takes.
-_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_%-]+(?:\.|%2[eE])[A-Za-z0-9_.%-]+")
+#: What looks like a JOSE compact form: Base64 of a JSON object, dot, and more, which is another such object where the
+#: first one begins with white space. A caller may have pasted one into a path.
+_TOKEN: Final = re.compile(rb"eyJ[\w-]+\.[\w.-]+|(?:eyA|ew[o0])[\w-]+\.(?:ey[JA]|ew[o0])[\w.-]+")
 
 
 class Journal:
@@ -87,6 +89,8 @@ class Journal:
         """Count a refusal and write its receipt. request: None where it could not even be read."""
         route = decision.route
         self.metrics.reject(route.name if route is not None else None, refusal.kind)
+        if refusal.kind is Kind.LEAK_GUARD and route is not None:
+            self.metrics.route(route.name).leak_stopped()
         if request is None:
             return
         grant = decision.grant
@@ -107,11 +111,10 @@ class Journal:
 
     def _occasion(self, request: RequestHead, route: Route | None) -> Occasion:
         traceparents = request.values(b"traceparent")
-        path = request.path if b"eyJ" not in request.path else _TOKEN.sub(b"[token]", request.path)
         return Occasion(
             request_id=request.request_id,
             method=request.method,
-            path=path,
+            path=_shown(request.path),
             traceparent=traceparents[0] if len(traceparents) == 1 else None,
             route=route.name if route is not None else None,
             upstream=self._upstream(route) if route is not None else None,
@@ -122,3 +125,10 @@ class Journal:
         if name is None:
             name = self._upstreams[route.name] = resource_server(route.upstream)
         return name
+
+
+def _shown(path: bytes) -> bytes:
+    """The path as it came; where a token is in it, however it is spelled, decoded and without it."""
+    decoded = unquote_to_bytes(path) if b"%" in path else path
+    shown, found = _TOKEN.subn(b"[token]", decoded)
+    return shown if found else path

@@ -1,6 +1,7 @@
 """The snapshot itself, and how it is built: compile everything, report every problem, or return a whole."""
 
 import ipaddress
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,11 +15,12 @@ from sidecar.exchange.plan import Plan
 from sidecar.exchange.schedule import Lifetimes
 from sidecar.inbound.accept import GUARDED
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
-from sidecar.model.listener import Direction, Listener
+from sidecar.model.listener import Listener
 from sidecar.model.route import Exchange, Route
 from sidecar.observe.metrics import Metrics
 from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
+from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.peers import Peers, compile_peers
 from sidecar.snapshot.routes import compile_route
 from sidecar.upstream.errors import UpstreamConfigError
@@ -27,9 +29,14 @@ from sidecar.upstream.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything requests are decided by. plans, pools: by route name. guarded: see ``inbound.accept``."""
+    """Everything requests are decided by.
+
+    listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name.
+    guarded: see ``inbound.accept``.
+    """
 
     listeners: Mapping[str, Listener]
+    tls: Mapping[str, ssl.SSLContext] = field(repr=False)
     routes: Mapping[str, Route]
     table: Table
     verifier: Verifier
@@ -63,8 +70,7 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
     """
     peers = compile_peers(loaded, clock, metrics)
     problems = list(peers.problems)
-    if problems:
-        raise ConfigError(problems)
+    tls = compile_listener_tls(loaded, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
     index_of = {route.name: index for index, route in enumerate(compiled)}
     problems += [
@@ -74,7 +80,8 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
     if problems:
         raise ConfigError(problems)
     return Snapshot(
-        listeners=_listeners(loaded),
+        listeners=compile_listeners(loaded),
+        tls=tls,
         routes={route.name: route for route in compiled},
         table=Table(compiled),
         verifier=Verifier(tuple(peers.issuers.values()), clock),
@@ -84,19 +91,6 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
         trusted_proxies=loaded.config.gateway.trusted_proxies,
         _closers=peers.closers,
     )
-
-
-def _listeners(loaded: Loaded) -> dict[str, Listener]:
-    gateway = loaded.config.gateway
-    return {
-        name: Listener(
-            name=name,
-            direction=Direction(section.direction),
-            scheme="https" if section.tls is not None else "http",
-            max_header_bytes=gateway.max_header_bytes,
-        )
-        for name, section in gateway.all_listeners.items()
-    }
 
 
 def _pools(loaded: Loaded, routes: list[Route], clock: Clock, problems: list[ConfigProblem]) -> dict[str, Pool]:

@@ -19,7 +19,7 @@ from sidecar.exchange.plan import IssuedKeys
 from sidecar.exchange.workload import WorkloadTokenFile
 from sidecar.model.clock import Clock
 from sidecar.oauth.client_auth import CLIENT_AUTHENTICATION, ClientAuthentication, TokenEndpoint
-from sidecar.oauth.http import PeerClient, PeerSettingsError
+from sidecar.oauth.http import PeerClient
 from sidecar.oauth.jwks import FileKeys, KeyLocation, KeySource, PublishedKeys
 from sidecar.oauth.jwt import DEFAULT_ALGORITHMS, KeyFormatError
 from sidecar.oauth.metadata import MetadataSource
@@ -27,6 +27,7 @@ from sidecar.oauth.secrets import EnvSecret, FileSecret, Secret, SecretError
 from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot.routes import peer_tls
+from sidecar.tls import TLSError
 
 #: An issuer's documents are few and small; whoever needs one waits no longer than for an exchange.
 DOCUMENT_TIMEOUT: Final = 5.0
@@ -67,14 +68,18 @@ class _Compiler:
             with self._collecting(("trusted_issuers", name)):
                 self._issuer(name, issuer, config.issuer_of(issuer))
         for name, server in config.authorization_servers.items():
-            with self._collecting(("authorization_servers", name, "dialect_overrides")):
+            path = ("authorization_servers", name)
+            self._peers.dialects[name] = DIALECTS[server.dialect]  # routes are compiled, whatever becomes of overrides
+            with self._collecting((*path, "dialect_overrides")):
                 self._peers.dialects[name] = _dialect(server)
-            with self._collecting(("authorization_servers", name)):
-                self._server(name, server)
+            with self._collecting((*path, "client_auth")):
+                client_auth = self._client_auth(name, server.client_auth, self._peers.dialects[name])
+                with self._collecting(path):
+                    self._server(name, server, client_auth)
         for name, token in config.workload_tokens.items():
             with self._collecting(("workload_tokens", name, "file")):
                 secret = FileSecret(token.file, clock=self._clock, observed=self._secret_observer(name))
-                self._peers.workload_tokens[name] = WorkloadTokenFile(name, token.type, secret.value)
+                self._peers.workload_tokens[name] = WorkloadTokenFile(name, token.type, secret)
         return self._peers
 
     @contextmanager
@@ -82,7 +87,9 @@ class _Compiler:
         """Turn what can't be made into a problem at its place in the file."""
         try:
             yield
-        except (PeerSettingsError, SecretError, KeyFormatError, ValueError) as error:
+        except TLSError as error:
+            self._peers.problems.append(self._loaded.problem((*path, "tls"), str(error)))
+        except (SecretError, KeyFormatError, ValueError) as error:
             self._peers.problems.append(self._loaded.problem(path, str(error)))
 
     def _issuer(self, name: str, section: schema.TrustedIssuer, iss: str) -> None:
@@ -115,8 +122,7 @@ class _Compiler:
             return PublishedKeys(client, section.jwks_uri)
         return PublishedKeys(client, self._metadata(client, iss, section.discovery_url))
 
-    def _server(self, name: str, section: schema.AuthorizationServer) -> None:
-        dialect = self._peers.dialects.get(name) or DIALECTS[section.dialect]
+    def _server(self, name: str, section: schema.AuthorizationServer, client_auth: ClientAuthentication) -> None:
         client = PeerClient(
             timeout=section.timeout,
             max_in_flight=section.max_in_flight,
@@ -136,7 +142,7 @@ class _Compiler:
             name,
             endpoint=endpoint,
             client=client,
-            client_auth=self._client_auth(name, section.client_auth, dialect),
+            client_auth=client_auth,
             timeout=section.timeout,
             max_in_flight=section.max_in_flight,
             clock=self._clock,

@@ -41,14 +41,11 @@ class Stage(Enum):
 class Owner(Protocol):
     """Whom a connection reports to."""
 
-    def made(self, connection: "Connection") -> None:
-        """It is open. Called once, and never where ``lost`` will not be."""
-
     def free(self, connection: "Connection") -> None:
         """The response has ended, well or not. Called once for every ``request`` that returned."""
 
     def lost(self, connection: "Connection") -> None:
-        """It is closed. Called once."""
+        """It is closed. Called once for every connection that ``connect`` returned."""
 
 
 class Connection(asyncio.Protocol):
@@ -122,6 +119,11 @@ class Connection(asyncio.Protocol):
         return response
 
     @property
+    def closed(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._closed
+
+    @property
     def fit(self) -> bool:
         """Whether a request may be sent on it now: open, and not a byte waiting to be received.
 
@@ -153,7 +155,6 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         if self._closed:

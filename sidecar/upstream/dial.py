@@ -1,7 +1,8 @@
 """Making one connection to one upstream: name, address, TCP or unix socket, TLS.
 
-The only module that knows addresses and certificates. Every address of a name is tried, the families by turns and the
-next one soon after the last (RFC 8305). Names are looked up for every connection, never remembered.
+The only module here that knows addresses; what TLS accepts is ``sidecar.tls``'s. Every address of a name is tried, the
+families by turns and the next one soon after the last (RFC 8305). Names are looked up for every connection, never
+remembered.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from typing import Final, TypeVar
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-from sidecar.model.route import TLS, Upstream
+from sidecar.model.route import Upstream
+from sidecar.tls import TLSError, client_context
 from sidecar.upstream.errors import Phase, UpstreamConfigError, UpstreamTimeout, UpstreamUnavailable
 
 NEXT_ADDRESS_AFTER: Final = 0.25  # seconds, RFC 8305 §5
@@ -29,7 +31,7 @@ class Dialer:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._context = tls_context(upstream.tls) if upstream.tls is not None else None
+        self._context = _context(upstream)
         self._server_name = _server_name(upstream)
 
     async def connect(self, factory: Callable[[], P]) -> P:
@@ -77,23 +79,13 @@ class Dialer:
         return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
-def tls_context(tls: TLS) -> ssl.SSLContext:
-    """Return a context that verifies the peer: against ``ca_file`` alone, or else the system's authorities.
-
-    UpstreamConfigError: a file is missing, unreadable, or not what it should be.
-    """
+def _context(upstream: Upstream) -> ssl.SSLContext | None:
+    if upstream.tls is None:
+        return None
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    except (OSError, ValueError):
-        raise UpstreamConfigError("the file of certificate authorities can't be used") from None
-    context.set_alpn_protocols(["http/1.1"])
-    if tls.cert_file is not None:
-        try:
-            # An encrypted key fails here; without a password OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(tls.cert_file, tls.key_file, password="")
-        except (OSError, ValueError):
-            raise UpstreamConfigError("the client certificate or its key can't be used") from None
-    return context
+        return client_context(upstream.tls)
+    except TLSError as error:
+        raise UpstreamConfigError(str(error)) from None
 
 
 def _server_name(upstream: Upstream) -> str | None:

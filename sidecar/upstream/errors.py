@@ -1,7 +1,7 @@
 """What can go wrong on the way out, told apart by what a caller is answered.
 
-Every reason is constant text: no address, name, header or byte of an upstream is put into one. Exceptions of a
-caller's own body source are not translated; they pass through as they are.
+What a request can meet has constant reasons: no address, name, header or byte of an upstream is put into one.
+Exceptions of a caller's own body source are not translated; they pass through as they are.
 """
 
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Phase(StrEnum):
 
 
 class UpstreamError(Exception):
-    """The root of everything here; ``reason`` is one constant phrase."""
+    """The root of everything here; ``reason`` is one phrase."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class UpstreamError(Exception):
 
 
 class UpstreamConfigError(UpstreamError):
-    """A pool can't be made: a file for TLS is missing, unreadable or no certificate or key."""
+    """A pool can't be made: a file for TLS is missing or no good. Only here does the reason name one, by its path."""
 
 
 class UpstreamUnavailable(UpstreamError):

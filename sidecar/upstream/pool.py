@@ -84,6 +84,8 @@ class Pool:
                     if kept.heard or body is not None or method not in IDEMPOTENT:
                         raise
             fresh = await self._dialer.connect(self._new_connection)
+            if not fresh.closed:
+                self._open.add(fresh)
             return await fresh.request(head, method=method, body=body, on_informational=on_informational)
         except BaseException:
             self._slots.release()
@@ -129,9 +131,6 @@ class Pool:
         return min(rest, connection.born + self._upstream.max_connection_age - self._clock.monotonic())
 
     # What connections report.
-
-    def made(self, connection: Connection) -> None:
-        self._open.add(connection)
 
     def free(self, connection: Connection) -> None:
         """A response has ended: keep its connection if it may be kept, and let the next request have the slot."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.faces.admin import CacheStatus, ConfigStatus, RouteStatus, Status, admin_application
+from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
+from sidecar.faces.responses import OwnResponse
+from sidecar.inbound.server import GatewayServer
 from sidecar.observe.metrics import Metrics
+from tests.support.values import request
 
 TIMEOUT = 10
 STATUS = Status(
@@ -74,13 +75,16 @@ async def _serve(
     listen_host: str | None = "127.0.0.1", loopback_only: bool = True, path: Path | None = None
 ) -> AsyncIterator[Client]:
     source = Source()
-    application = admin_application(source, Metrics("1.2.3"), listen_host=listen_host, loopback_only=loopback_only)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0) if path is None else web.UnixSite(runner, str(path))
-    await site.start()
-    yield Client(source, runner.addresses[0])
-    await runner.cleanup()
+    admin = Admin(source, Metrics("1.2.3"), listen_host=listen_host, loopback_only=loopback_only)
+    server = GatewayServer(admin.serve, admin.malformed, keepalive_timeout=75, max_header_bytes=16384)
+    loop = asyncio.get_running_loop()
+    if path is None:
+        listening = await loop.create_server(server, "127.0.0.1", 0)
+    else:
+        listening = await loop.create_unix_server(server, path)
+    yield Client(source, listening.sockets[0].getsockname())
+    listening.close()
+    await server.shutdown(0)
 
 
 @pytest.fixture
@@ -89,22 +93,11 @@ async def admin() -> AsyncIterator[Client]:
         yield client
 
 
-class Line(asyncio.Transport):
-    """A connection from anywhere, which no socket on loopback can play."""
-
-    def __init__(self, peer: object) -> None:
-        super().__init__({"peername": peer})
-
-
-async def _ask_from(peer: object, path: str, *, loopback_only: bool = True, **headers: str) -> web.StreamResponse:
-    application = admin_application(Source(), Metrics("1"), listen_host="127.0.0.1", loopback_only=loopback_only)
-    request = make_mocked_request("GET", path, {"Host": "127.0.0.1", **headers}, transport=Line(peer))
-    (answer,) = application.middlewares
-
-    async def nothing(_: web.Request) -> web.StreamResponse:
-        raise AssertionError("the application answers by itself")
-
-    return await answer(request, nothing)
+def _ask_from(peer: str | None, path: str, *fields: tuple[bytes, bytes], loopback_only: bool = True) -> OwnResponse:
+    """A request from anywhere, which no socket on loopback can play."""
+    admin = Admin(Source(), Metrics("1"), listen_host="127.0.0.1", loopback_only=loopback_only)
+    host = next((value.decode() for name, value in fields if name == b"Host"), "127.0.0.1")
+    return admin.answer(request(*fields, path=path.encode(), peer=peer, host=host))
 
 
 async def test_alive_as_long_as_it_answers(admin: Client) -> None:
@@ -217,43 +210,50 @@ async def test_without_a_name_listened_on_none_is_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("peer", "status"),
     [
-        (("127.0.0.1", 5), 200),
-        (("127.8.8.8", 5), 200),
-        (("::1", 5, 0, 0), 200),
-        (("::ffff:127.0.0.1", 5, 0, 0), 200),
-        ("", 200),
-        (("192.0.2.7", 5), 403),
-        (("10.0.0.1", 5), 403),
-        (("::ffff:192.0.2.7", 5, 0, 0), 403),
-        (("fe80::1%eth0", 5, 0, 2), 403),
+        ("127.0.0.1", 200),
+        ("127.8.8.8", 200),
+        ("::1", 200),
+        ("::ffff:127.0.0.1", 200),
+        (None, 200),
+        ("192.0.2.7", 403),
+        ("10.0.0.1", 403),
+        ("::ffff:192.0.2.7", 403),
+        ("fe80::1%eth0", 403),
     ],
 )
-async def test_the_status_is_for_peers_on_this_machine(peer: object, status: int) -> None:
-    assert (await _ask_from(peer, "/status")).status == status
+def test_the_status_is_for_peers_on_this_machine(peer: str | None, status: int) -> None:
+    assert _ask_from(peer, "/status").status == status
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-async def test_probes_and_metrics_are_for_all_who_reach_them(path: str) -> None:
-    answer = await _ask_from(("192.0.2.7", 5), path, Host="anything.example", Origin="http://evil.example")
+def test_probes_and_metrics_are_for_all_who_reach_them(path: str) -> None:
+    answer = _ask_from("192.0.2.7", path, (b"Host", b"anything.example"), (b"Origin", b"http://evil.example"))
     assert answer.status == 200
 
 
-async def test_pages_for_all_still_check_host_and_origin() -> None:
-    peer = ("192.0.2.7", 5)
-    assert (await _ask_from(peer, "/status", loopback_only=False)).status == 200
-    assert (await _ask_from(peer, "/status", loopback_only=False, Host="evil.example")).status == 403
-    assert (await _ask_from(peer, "/status", loopback_only=False, Origin="null")).status == 403
+def test_pages_for_all_still_check_host_and_origin() -> None:
+    peer = "192.0.2.7"
+    assert _ask_from(peer, "/status", loopback_only=False).status == 200
+    assert _ask_from(peer, "/status", (b"Host", b"evil.example"), loopback_only=False).status == 403
+    assert _ask_from(peer, "/status", (b"Origin", b"null"), loopback_only=False).status == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/livez/", "/LIVEZ", "/x%0ay", "/%6civezz", "//livez", "/livez/../status", "*"])
+async def test_a_malformed_request_is_not_repeated_to_its_sender(admin: Client) -> None:
+    answer = await admin("/livez", "X-Odd: canary-of-a-header\x01")
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert b"canary" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/", "/livez/", "/LIVEZ", "/x%0ay", "/%6civezz", "//livez", "/livez/../status"])
 async def test_there_is_nothing_else(admin: Client, path: str) -> None:
-    answer = await admin(path, method="OPTIONS" if path == "*" else "GET")
+    answer = await admin(path)
     assert answer.status == 404
     assert json.loads(answer.body)["title"] == "Not Found"
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status"])
 async def test_it_is_for_reading_only(admin: Client, method: str, path: str) -> None:
     answer = await admin(path, method=method)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.faces.problems import KINDS, PROBLEM_TYPE, Problem, problem, status_problem
+from sidecar.faces.problems import KINDS, PROBLEM_TYPE, problem, status_problem
+from sidecar.faces.responses import OwnResponse
 from sidecar.model.refusal import Kind, Oversize, Refusal
 
 #: The contract: status, OAuth code in the body, challenge.
@@ -46,7 +47,7 @@ CONTRACT: dict[Kind, tuple[int, str | None, str | None]] = {
 }
 
 
-def _headers(found: Problem) -> dict[str, str]:
+def _headers(found: OwnResponse) -> dict[str, str]:
     headers = {name.decode().lower(): value.decode() for name, value in found.headers}
     assert len(headers) == len(found.headers)
     return headers

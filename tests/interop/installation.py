@@ -1,4 +1,4 @@
-"""Keycloak's distribution, ready to be started: a Java that can run it, fetched by Maven, built once and kept.
+"""Keycloak's distribution, ready to be started: fetched by Maven, built once and kept, with a Java that can run it.
 
 What is kept lies in the checkout's ``.cache``. Nothing here starts the server or knows a realm.
 """
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.interop.java import MIN_JAVA, fetched_java, find_java
+
 VERSION: Final = "26.7.1"
 ARTIFACT: Final = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
 SHA256: Final = "2a67bb5773b6bb027461f485241379ac93dcfe353ffc1911f8b7ba7206c88b33"
-MIN_JAVA: Final = 21
 STEP_TIMEOUT: Final = 300.0
-JAVA_FOLDER: Final = Path("/usr/lib/jvm")
 CACHE: Final = Path(__file__).parents[2] / ".cache"
 
 
@@ -39,50 +39,25 @@ class Installation:
 def installed(cache: Path = CACHE) -> Installation:
     """Return the installation, making it first where there is none: half a minute, and 180 MB over the network.
 
-    Runs at the same time wait for the one that makes it. Unavailable: no Java, no Maven, or Maven can't fetch it.
+    Where this machine has no Java that is new enough, one is fetched too: 35 MB. Runs at the same time wait for the
+    one that makes it. Unavailable: no Maven, or it can't fetch it, or there is no Java.
     """
-    java_home = find_java()
     home = cache / f"keycloak-{VERSION}"
+    if not home.exists():
+        _maven()  # before anything is fetched in vain
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "keycloak.lock").open("w") as lock:
         # The wait has an end: each step of the run that holds the lock has a deadline, and its death frees the lock.
         fcntl.flock(lock, fcntl.LOCK_EX)
+        java_home = find_java() or fetched_java(cache)
+        if java_home is None:
+            raise Unavailable(
+                f"Keycloak {VERSION} needs Java {MIN_JAVA} or later; there is none, nor can it be fetched"
+            )
         if not home.exists():
             with tempfile.TemporaryDirectory(prefix="keycloak-", dir=cache) as directory:
                 _make(Path(directory), java_home).rename(home)
     return Installation(home, java_home)
-
-
-def find_java(folder: Path = JAVA_FOLDER) -> Path:
-    """Return the home of a Java that is new enough: JAVA_HOME, one in the system's folder, or the one on PATH.
-
-    Unavailable: none of them is.
-    """
-    candidates = sorted(folder.glob("*"), reverse=True)
-    if configured := os.environ.get("JAVA_HOME"):
-        candidates.insert(0, Path(configured))
-    if on_path := shutil.which("java"):
-        candidates.append(Path(on_path).resolve().parents[1])
-    for candidate in candidates:
-        if java_version(candidate) >= MIN_JAVA:
-            return candidate
-    raise Unavailable(f"Keycloak {VERSION} needs Java {MIN_JAVA} or later; looked at JAVA_HOME, {folder} and PATH")
-
-
-def java_version(home: Path) -> int:
-    """Return the feature release of the Java in this folder; 0 where there is none that can be run."""
-    if not (home / "bin" / "java").is_file():
-        return 0
-    try:
-        lines = (home / "release").read_text().splitlines()
-    except OSError:
-        return 0
-    for line in lines:
-        key, _, value = line.partition("=")
-        number = value.strip('"').partition(".")[0]
-        if key == "JAVA_VERSION" and number.isdecimal():
-            return int(number)
-    return 0
 
 
 def _make(directory: Path, java_home: Path) -> Path:
@@ -101,12 +76,9 @@ def _make(directory: Path, java_home: Path) -> Path:
 
 def _fetch(directory: Path) -> Path:
     """Have Maven put the distribution into this directory; return the file, whose digest was checked."""
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise Unavailable(f"Maven (mvn) is needed to fetch {ARTIFACT}")
     try:
         copied = _run(
-            [maven, "-q", "-B", "dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={directory}"],
+            [_maven(), "-q", "-B", "dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={directory}"],
             os.environ,
         )
     except subprocess.TimeoutExpired:
@@ -120,6 +92,13 @@ def _fetch(directory: Path) -> Path:
     if digest != SHA256:
         raise RuntimeError(f"{ARTIFACT} is not the file it was: SHA-256 {digest}")
     return archive
+
+
+def _maven() -> str:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Unavailable(f"Maven (mvn) is needed to fetch {ARTIFACT}")
+    return maven
 
 
 def _run(argv: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

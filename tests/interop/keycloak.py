@@ -103,6 +103,15 @@ class Keycloak:
         """Create ``corp`` and ``stock``; once for a fresh server."""
         realms.create(self._administer(), self.gateway_key)
 
+    @contextmanager
+    def new_signing_key(self, realm: str) -> Iterator[None]:
+        """For a block, a realm signs with a new key and still publishes the old one; then the new one is gone."""
+        key = realms.add_signing_key(self._administer(), realm)
+        try:
+            yield
+        finally:
+            realms.remove_signing_key(self._administer(), realm, key)
+
     def issuer(self, realm: str) -> str:
         """Return the issuer identifier of a realm."""
         return f"{self.url}/realms/{realm}"
@@ -128,6 +137,11 @@ class Keycloak:
         """Log a user in and return the whole token response; ``scope="openid"`` adds an ID token."""
         form = {"grant_type": "password", "client_id": client, "username": username, "password": password}
         return dict(expect(200, self.token_request(realm, form | ({"scope": scope} if scope else {}))).body)
+
+    def log_out(self, realm: str, login: Mapping[str, Any], client: str = "cli") -> None:
+        """End the session that a ``login`` began; nothing in its access token shows that."""
+        form = urlencode({"client_id": client, "refresh_token": login["refresh_token"]}).encode("ascii")
+        expect(204, send("POST", self.discovery(realm)["end_session_endpoint"], body=form))
 
     def exchange(
         self,

@@ -7,7 +7,9 @@ its own there, so that Keycloak makes its defaults; ours are added afterwards, a
 import json
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from joserfc.jwk import Key
 
@@ -15,6 +17,8 @@ from sidecar.oauth import jwt
 
 #: Ask the admin API: method, path below ``/admin/realms``, document; returns the answer's JSON.
 Administer = Callable[..., Any]
+
+KEY_PROVIDER: Final = "org.keycloak.keys.KeyProvider"
 
 #: Which client of ``stock`` gets which of our scopes: (client, default or optional, scope).
 ASSIGNMENTS: Final = (
@@ -42,6 +46,21 @@ def create(ask: Administer, gateway_key: Key) -> None:
     clients = {client["clientId"]: client["id"] for client in ask("GET", "/stock/clients")}
     for client, kind, scope in ASSIGNMENTS:
         ask("PUT", f"/stock/clients/{clients[client]}/{kind}-client-scopes/{scopes[scope]}")
+
+
+def add_signing_key(ask: Administer, realm: str) -> str:
+    """Make a new RSA key that a realm signs with from now on, beside those it has; return the key provider's id."""
+    name = f"newer-{token_hex(4)}"
+    config = {"priority": ["1000"], "enabled": ["true"], "active": ["true"], "algorithm": ["RS256"]}
+    provider = {"name": name, "providerId": "rsa-generated", "providerType": KEY_PROVIDER, "config": config}
+    ask("POST", f"/{realm}/components", provider)
+    (found,) = ask("GET", f"/{realm}/components?{urlencode({'type': KEY_PROVIDER, 'name': name})}")
+    return str(found["id"])
+
+
+def remove_signing_key(ask: Administer, realm: str, provider: str) -> None:
+    """Take a key provider away: its key is published no longer, and what it signed is worth nothing."""
+    ask("DELETE", f"/{realm}/components/{provider}")
 
 
 def _read(name: str) -> Any:

@@ -106,5 +106,8 @@ async def test_closing_ends_it() -> None:
     await flight.close()
     flight.start()
     await asyncio.sleep(0)
+    waiting = asyncio.create_task(flight.join())
+    await asyncio.sleep(0)
     await flight.close()
     assert not flight.under_way
+    await waiting  # it finds nothing, and was not itself cancelled

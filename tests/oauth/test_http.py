@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -21,12 +23,12 @@ from sidecar.oauth.http import (
     PeerClient,
     PeerError,
     PeerReplyUnusable,
-    PeerSettingsError,
     PeerTimeout,
     PeerUnreachable,
     Reply,
     is_endpoint,
 )
+from sidecar.tls import TLSError
 from tests.oauth.peers import Authority, RawPeer, Seen, close_after, never, raw_peer, reply, reset_after
 from tests.support.canary import Canary, search
 from tests.support.clock import FakeClock
@@ -83,6 +85,11 @@ async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_p
         await post(peer)
         assert peer.seen[0].value("authorization") is None
         assert not proxy.connections
+
+
+async def test_nothing_is_inflated_on_the_way() -> None:
+    async with client_for() as client:
+        assert not client._open().auto_decompress
 
 
 async def test_cookies_are_not_kept() -> None:
@@ -280,7 +287,7 @@ async def drip(_: Seen, writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("answer", [never(), drip, reply(200, b"{}", Content_Length="200")])
 async def test_one_deadline_is_over_everything(answer: Any) -> None:
-    async with raw_peer(answer) as peer:
+    async with raw_peer(answer) as peer, asyncio.timeout(1):
         assert isinstance(await failure(peer, timeout=0.1), PeerTimeout)
 
 
@@ -318,6 +325,18 @@ async def test_a_cancelled_request_gives_its_place_back() -> None:
         assert (await client.post_form(peer.url, [], {})).status == 200
 
 
+async def test_a_closed_client_is_unreachable() -> None:
+    async with raw_peer(never()) as peer, client_for() as client:
+        under_way = asyncio.create_task(client.post_form(peer.url, [], {}))
+        await asyncio.sleep(0.05)
+        await client.close()
+        with pytest.raises(PeerUnreachable):
+            await under_way
+        with pytest.raises(PeerUnreachable, match="closed"):
+            await client.document(peer.url)
+        assert peer.connections == 1
+
+
 # --- bytes that nobody asked for
 
 
@@ -330,6 +349,32 @@ async def test_what_came_in_on_an_idle_connection_is_nobodys_reply(unasked: byte
         await asyncio.sleep(0.02)
         assert (await client.post_form(peer.url, [], {})).json_object() == {"n": 2}
         assert peer.connections == 2
+
+
+async def test_bytes_that_nobody_looked_at_yet_count_too() -> None:
+    async with raw_peer(reply(200, {"n": 1}), reply(200, {"n": 2})) as peer, client_for() as client:
+        assert (await client.post_form(peer.url, [], {})).json_object() == {"n": 1}
+        with socket.socket(fileno=os.dup(peer.writers[0].get_extra_info("socket").fileno())) as wire:
+            wire.send(reply(200, {"access_token": "alice's"}))  # in the kernel; our loop has had no turn
+        assert (await client.post_form(peer.url, [], {})).json_object() == {"n": 2}
+        assert peer.connections == 2
+
+
+async def test_a_peer_that_speaks_first_is_not_called_for_ever() -> None:
+    calls: list[asyncio.StreamWriter] = []
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append(writer)
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server, client_for(max_in_flight=4) as client:
+        with pytest.raises(PeerError):
+            await client.post_form(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", [], {})
+    assert 1 <= len(calls) <= 5
+    for writer in calls:
+        writer.transport.abort()
+    await asyncio.sleep(0.01)
 
 
 async def test_two_replies_at_once_spoil_the_connection() -> None:
@@ -419,7 +464,7 @@ def test_tls_files_are_judged_at_construction(authority: Authority, tmp_path: Pa
         (TLS(cert_file=encrypted[0], key_file=encrypted[1]), encrypted[1]),
         (TLS(cert_file=str(garbage), key_file=str(garbage)), str(garbage)),
     ):
-        with pytest.raises(PeerSettingsError) as caught:
+        with pytest.raises(TLSError) as caught:
             PeerClient(timeout=1, max_in_flight=1, tls=tls)
         assert named in str(caught.value)
         assert "canary" not in str(caught.value)
@@ -457,6 +502,7 @@ def test_an_endpoint(url: str) -> None:
         "https://login.example.com/token#",
         "https://user:password@login.example.com/token",
         "https://user@login.example.com/token",
+        "https://:password@login.example.com/token",
         "https://login.example.com:port/token",
         "https://login.example.com:99999/token",
         "https://login.example.com/a b",

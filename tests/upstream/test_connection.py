@@ -33,13 +33,11 @@ RECEIVE = 256 * 1024  # what the loop receives at once
 class Client:
     """A connection and what it reported."""
 
+    connection: Connection
+
     def __init__(self) -> None:
-        self.connection: Connection
         self.freed = 0
         self.closed = asyncio.Event()
-
-    def made(self, connection: Connection) -> None:
-        self.connection = connection
 
     def free(self, connection: Connection) -> None:
         self.freed += 1
@@ -71,7 +69,7 @@ async def connected(
     client = Client()
     async with RawUpstream(script, **(server or {})) as listening:
         limits = upstream(listening.port, **settings)
-        await Dialer(limits).connect(lambda: Connection(limits, clock, client))
+        client.connection = await Dialer(limits).connect(lambda: Connection(limits, clock, client))
         try:
             yield client
         finally:
@@ -411,32 +409,72 @@ async def test_what_the_source_raises_reaches_the_caller_and_the_upload_never_lo
 
 
 async def test_an_early_response_stops_the_upload_and_ends_the_connection() -> None:
-    reading = 0
+    pieces = iter([b"first"])
+    reading = False
 
     async def read() -> bytes:
         nonlocal reading
-        reading += 1
+        for piece in pieces:
+            return piece
+        reading = True
         try:
-            if reading > 1:
-                await asyncio.sleep(BOUND)
-            return b"first"
+            await asyncio.sleep(BOUND)
+            return b"second"
         finally:
-            reading -= 1
+            reading = False
+
+    received: list[bytes] = []
 
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.until(b"first")
+        await asyncio.sleep(SOON)
+        assert reading
         await peer.send(response(b"no", status=b"401 Unauthorized"))
-        assert await peer.rest() == b"\r\n"
+        received.append(await peer.rest())
 
     async with connected(script) as client:
-        task = asyncio.create_task(client.request(head("POST"), method="POST", body=Body(read, None)))
-        answer = await asyncio.wait_for(task, BOUND)
-        assert reading == 0  # the source is the caller's again
+        answer = await client.request(head("POST"), method="POST", body=Body(read, None))
+        assert not reading  # the source is the caller's again
         assert answer.status == 401
         assert await all_of(answer) == b"no"
         assert client.freed == 1
         await asyncio.wait_for(client.closed.wait(), BOUND)
+        await asyncio.sleep(SOON)
+        assert received == [b"\r\n"]
+
+
+@pytest.mark.parametrize("outcome", [b"late", ZeroDivisionError()])
+async def test_what_the_source_does_in_the_turn_of_the_response_changes_nothing(outcome: bytes | Exception) -> None:
+    supply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    received: list[bytes] = []
+
+    async def read() -> bytes:
+        return await supply
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
+        await asyncio.sleep(SOON)
+        await peer.send(b"def")
+        received.append(await peer.rest())
+
+    async with connected(script) as client:
+        receive = client.connection.data_received
+
+        def supply_then_receive(data: bytes) -> None:
+            if isinstance(outcome, bytes) and not supply.done():
+                supply.set_result(outcome)
+            elif isinstance(outcome, Exception) and not supply.done():
+                supply.set_exception(outcome)
+            receive(data)
+
+        client.connection.data_received = supply_then_receive  # type: ignore[method-assign]
+        answer = await client.request(head("POST"), method="POST", body=Body(read, None))
+        assert await all_of(answer) == b"abcdef"
+        await asyncio.wait_for(client.closed.wait(), BOUND)
+        await asyncio.sleep(SOON)
+        assert received == [b""]
 
 
 async def test_an_early_response_reaches_a_blocked_upload_and_is_read_to_its_end() -> None:
@@ -452,6 +490,21 @@ async def test_an_early_response_reaches_a_blocked_upload_and_is_read_to_its_end
     async with connected(script, send_idle=0.02, response_timeout=0.02) as client:
         answer = await client.request(head("POST"), method="POST", body=Body(endless(bytes(65536)), None))
         assert await all_of(answer) == b"abcdef"
+        await asyncio.wait_for(client.closed.wait(), BOUND)
+
+
+async def test_a_request_that_is_still_on_its_way_when_the_response_ends_ends_the_connection() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await peer.send(response(b"done"))
+        await asyncio.sleep(BOUND)
+
+    async with connected(script) as client:
+        size = 16 * 1024 * 1024
+        answer = await client.request(head("PUT"), method="PUT", body=body_of(bytes(size), length=size))
+        assert await all_of(answer) == b"done"
+        assert not client.connection.reusable
         await asyncio.wait_for(client.closed.wait(), BOUND)
 
 
@@ -560,25 +613,42 @@ async def test_an_upstream_that_takes_no_bytes() -> None:
 
 async def test_an_upstream_that_takes_bytes_slowly_is_not_silent() -> None:
     time = FakeClock()
-    steps = 0
+    size = 24 * 1024 * 1024  # far more than the kernel keeps, so that the connection's own buffer shrinks in steps
+    steps = 8
 
     async def script(peer: Peer) -> None:
-        nonlocal steps
         await peer.head()
         await asyncio.sleep(0.05)  # the upload comes to stand against a reader that does not read
-        for _ in range(5):
-            await peer.exactly(2 * 1024 * 1024)
+        for _ in range(steps):
+            await peer.exactly(size // steps)
             time.advance(SOON * 1.5)  # twice that would be silence
             await asyncio.sleep(4 * SOON)
-            steps += 1
         await peer.send(response(b"done"))
         await peer.rest()
 
     async with connected(script, clock=time.clock, send_idle=SOON * 2, response_timeout=60) as client:
-        task = asyncio.create_task(client.request(head("POST"), method="POST", body=Body(endless(bytes(65536)), None)))
-        answer = await asyncio.wait_for(task, BOUND)
-        assert steps == 5
-        answer.close()
+        answer = await client.request(head("PUT"), method="PUT", body=body_of(bytes(size), length=size))
+        assert await all_of(answer) == b"done"
+        assert client.connection.reusable
+
+
+async def test_the_response_timeout_ends_with_the_head() -> None:
+    time = FakeClock()
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
+        await go.wait()
+        await peer.send(b"def")
+        await peer.rest()
+
+    async with connected(script, clock=time.clock, response_timeout=SOON) as client:
+        answer = await client.request()
+        time.advance(10)
+        await asyncio.sleep(4 * SOON)
+        go.set()
+        assert await all_of(answer) == b"abcdef"
 
 
 async def test_a_body_that_stops_coming() -> None:
@@ -634,11 +704,24 @@ async def test_closing_a_response_closes_the_connection() -> None:
 
 
 async def test_an_unread_response_keeps_its_bytes_when_the_connection_serves_the_next() -> None:
-    async with connected(answering(response(b"one"), response(b"two"))) as client:
-        first = await client.request()
+    large = bytes(2 * HIGH_WATER)  # enough to stop the reading in the very moment it is complete
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.head()
+        await peer.send(response(b"two"))
+        await peer.rest()
+
+    async with connected(script) as client:
+        asking = asyncio.create_task(client.request())
+        await asyncio.sleep(0)
+        client.connection.data_received(response(large))
+        first = await asking
+        assert first.buffered > HIGH_WATER
+        assert client.connection.reusable
         second = await client.request()
         assert await all_of(second) == b"two"
-        assert await all_of(first) == b"one"
+        assert await all_of(first) == large
 
 
 @pytest.mark.parametrize("body", [None, Body(endless(bytes(65536)), None)])
