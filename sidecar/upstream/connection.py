@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._interim_count = 0
         self.heard = self._delivered = False
         self._transport.write(head)
-        self._expect(Phase.RESPONSE, self._limits.response_timeout)
+        self._expect_response()
         try:
             if body is None:
                 response = await self._final_response(on_informational)
@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
             finally:
                 self._drained = None
         if self._stage is Stage.HEAD:
-            self._expect(Phase.RESPONSE, self._limits.response_timeout)
+            self._expect_response()
 
     # Inside.
 
@@ -344,6 +344,13 @@ class Connection(asyncio.Protocol):
         self._stage = Stage.IDLE
         self._response = None
         self._owner.free(self)
+
+    def _expect_response(self) -> None:
+        """Watch for the response once the request is sent; before that it is the body's source that is slow, if any."""
+        if self._sent:
+            self._expect(Phase.RESPONSE, self._limits.response_timeout)
+        else:
+            self._watch.stop()
 
     def _expect(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
