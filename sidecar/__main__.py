@@ -1,6 +1,7 @@
 """The entry point: ``sidecar`` and ``python -m sidecar``. A command is imported only when it is called."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -33,7 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add(command)
             command.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

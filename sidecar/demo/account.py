@@ -3,6 +3,7 @@
 What must be there follows from the steps of ``story``; a step that asks for more changes the numbers here.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
@@ -45,8 +46,8 @@ async def receipts(stage: Stage, show: Show) -> None:
     )
     written = await stage.receipts(_RECEIPTS.total())
     rows = Counter(tuple(_row(receipt)) for receipt in written)
-    heads = ["", "event", "route", "decision", "for", "by", "audience", "scope", "life", "cache"]
-    show.table(heads, [[str(count), *row] for row, count in rows.items()])
+    heads = ["event", "route", "decision", "for", "by", "audience", "scope", "life", "cache"]
+    show.table(heads, [[event if n == 1 else f"{event} x{n}", *others] for (event, *others), n in rows.items()])
     show.lines(f"as they are: {stage.receipts_file}")
     found = Counter((_member(r, "event"), _member(r, "route"), _member(r, "decision")) for r in written)
     show.expect(f"There are {_RECEIPTS.total()} of them: every step above is on record.", _RECEIPTS, found)
@@ -73,7 +74,7 @@ def _row(receipt: Mapping[str, Any]) -> list[str]:
         " < ".join(actor["sub"] for actor in actors) or "-",
         ", ".join(issued.get("audience") or asked.get("audience") or ["-"]),
         " ".join(issued.get("scope") or asked.get("scope") or ["-"]),
-        f"{lifetime:.0f}s" if lifetime is not None else "-",
+        f"{math.ceil(lifetime)}s" if lifetime is not None else "-",  # the fraction is the time on the way
         _member(receipt, "cache"),
     ]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import BasicAuth, ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, encode_basic_auth
 from yarl import URL
 
 from sidecar.oauth.jwt import JWTError, peek
@@ -76,9 +76,9 @@ async def client_credentials(
 ) -> HeldToken:
     """Get a client's own token (RFC 6749 §4.4). StageError: there is none to be had."""
     form = {"grant_type": "client_credentials", "audience": audience}
-    auth = BasicAuth(client_id, secret)
+    headers = {"Authorization": encode_basic_auth(client_id, secret)}
     try:
-        async with session.post(token_endpoint, data=form, auth=auth, allow_redirects=False) as response:
+        async with session.post(token_endpoint, data=form, headers=headers, allow_redirects=False) as response:
             answer = _answer(response.status, await response.text())
         token = str(answer.members["access_token"])
         return HeldToken(peek(token).claims, token)

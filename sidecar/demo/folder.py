@@ -44,10 +44,10 @@ class AgentToken:
         )
         _put(self.folder / AGENT_TOKEN, token.text)
 
-    async def keep(self) -> None:
-        """Renew it for ever, long before it expires."""
+    async def keep(self, every: float = RENEW_AFTER) -> None:
+        """Renew it for ever, each time after so many seconds: long before it expires."""
         while True:
-            await asyncio.sleep(RENEW_AFTER)
+            await asyncio.sleep(every)
             with suppress(StageError):
                 await self.renew()
 

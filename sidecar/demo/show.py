@@ -33,7 +33,7 @@ class Show:
 
     def text(self, paragraph: str) -> None:
         """Tell something in a paragraph; its line breaks are made here."""
-        self._paragraph(*textwrap.wrap(paragraph, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT))
+        self._paragraph(*(f"{_INDENT}{line}" for line in _wrapped(paragraph, WIDTH - len(_INDENT))))
 
     def lines(self, *lines: str) -> None:
         """Print lines as they are, to be copied."""
@@ -74,7 +74,7 @@ class Show:
         self._marked("NO", f"the story ends here: {why}", _RED)
 
     def _marked(self, mark: str, text: str, colour: str) -> None:
-        first, *rest = textwrap.wrap(text, WIDTH - len(_INDENT) - 4)
+        first, *rest = _wrapped(text, WIDTH - len(_INDENT) - 4)
         self._print(f"{_INDENT}{self._styled(mark, colour)}  {first}", *(f"{_INDENT}    {line}" for line in rest))
         self._after_marks = True
 
@@ -88,6 +88,11 @@ class Show:
 
     def _print(self, *lines: str) -> None:
         print(*lines, sep="\n", file=self._out, flush=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines; what is to be copied, such as a path, is never broken."""
+    return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
 def _told(claims: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from sidecar.sts.audit import AuditLine
 from sidecar.sts.keys import SigningKeys
 from sidecar.sts.server import serve
 
-PATIENCE: Final = 5.0  # seconds for receipts to reach their file
+PATIENCE: Final = 2.0  # seconds for receipts to reach their file
 LOOK_EVERY: Final = 0.02  # seconds
 
 _TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -67,7 +67,7 @@ class Stage:
     _session: ClientSession = field(repr=False)
 
     async def receipts(self, count: int) -> list[dict[str, Any]]:
-        """Return all receipts, once there are ``count`` of them or five seconds have passed."""
+        """Return all receipts, once there are ``count`` of them or two seconds have passed."""
         lines: list[str] = []
         try:
             async with asyncio.timeout(PATIENCE):
@@ -82,8 +82,6 @@ class Stage:
         return (await get(self._session, f"{self.admin}/metrics")).text.splitlines()
 
     def _receipt_lines(self) -> list[str]:
-        if not self.receipts_file.exists():
-            return []
         # What follows the last line feed is still being written.
         return self.receipts_file.read_text().rpartition("\n")[0].splitlines()
 

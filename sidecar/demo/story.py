@@ -40,12 +40,13 @@ def introduce(stage: Stage, show: Show) -> None:
         ("who", "where", ""),
         (
             ("alice", "", "calls with a token that is for the gateway"),
-            ("the gateway", stage.gateway, f"runs on {shown(stage.file)}"),
+            ("the gateway", stage.gateway, "trades it for another one"),
             ("its admin listener", stage.admin, "probes and metrics"),
             ("the authorization server", stage.authorization_server, "embedded, for development only"),
             ("the orders service", stage.orders_service, "answers with what it got, as claims"),
         ),
     )
+    show.text(f"The gateway runs on this file: {shown(stage.file)}")
     show.text("No token is ever printed: only what it says, its claims. What is marked ok was checked just then.")
 
 

@@ -15,10 +15,10 @@ _UNEXPECTED: Final = "The issued token is not what the route expects."
 
 def judge(issued: IssuedToken, expect: Expect, subject: Subject) -> Refusal | None:
     """Hold an issued token against what a route expects of it; None means that it may be used."""
-    if issued.audience is not None and (found := _differs(expect.audience, issued.audience)):
-        return _unexpected(f"aud {found}", "exchange.expect.extra_audience")
-    if issued.scope is not None and (found := _differs(expect.scope, issued.scope)):
-        return _unexpected(f"scope {found}", "exchange.expect.extra_scope")
+    if issued.audience is not None and (refusal := _compare("aud", "audience", expect.audience, issued.audience)):
+        return refusal
+    if issued.scope is not None and (refusal := _compare("scope", "scope", expect.scope, issued.scope)):
+        return refusal
     if expect.same_subject and issued.iss == subject.iss and issued.sub is not None and issued.sub != subject.sub:
         return _unexpected("sub is another one than the subject token's", "exchange.expect.subject: any")
     if expect.semantics is not None and issued.semantics is not expect.semantics:
@@ -31,15 +31,15 @@ def judge(issued: IssuedToken, expect: Expect, subject: Subject) -> Refusal | No
     return None
 
 
-def _differs(expected: Expected, found: frozenset[str]) -> str:
-    """What is wrong with a set, or nothing."""
+def _compare(claim: str, key: str, expected: Expected, found: frozenset[str]) -> Refusal | None:
+    """Compare a set with what is expected of it; where they differ, name the key that would allow it."""
     if expected.allowed is None:
-        return ""
+        return None
     if missing := expected.required - found:
-        return f"lacks {_listed(missing)}"
+        return _unexpected(f"{claim} lacks {_listed(missing)}", f"exchange.expect.{key}: any")
     if surplus := found - expected.allowed:
-        return f"holds {_listed(surplus)} beyond what was asked"
-    return ""
+        return _unexpected(f"{claim} holds {_listed(surplus)} beyond what was asked", f"exchange.expect.extra_{key}")
+    return None
 
 
 def _listed(values: frozenset[str]) -> str:

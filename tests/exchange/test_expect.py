@@ -20,7 +20,7 @@ AGENT = Actor("https://issuer.example", "agent")
         (issued(scope=frozenset()), None),  # narrower is allowed
         (issued(scope=None), None),
         (issued(audience=None), None),  # opaque: taken
-        (issued(audience=frozenset()), "aud lacks 'orders-api'; exchange.expect.extra_audience"),
+        (issued(audience=frozenset()), "aud lacks 'orders-api'; exchange.expect.audience: any"),
         (issued(audience=frozenset({"account"})), "aud lacks 'orders-api'"),
         (issued(audience=frozenset({"orders-api", "account"})), "aud holds 'account' beyond what was asked"),
         (
