@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +24,7 @@ from prometheus_client import Gauge
 
 import sidecar
 from sidecar.config.addresses import Address
-from sidecar.config.load import Loaded
+from sidecar.config.loaded import Loaded
 from sidecar.config.schema import Listener as ListenerSection
 from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
@@ -43,6 +44,7 @@ log = logging.getLogger("sidecar")
 
 SWEEP_EVERY: Final = 5.0  # seconds between two looks for tokens that have expired
 BACKLOG: Final = 1024  # connections that the kernel holds while we are busy
+AT_ONCE: Final = 0.001  # seconds; aiohttp takes 0 for "however long it takes"
 LAST_RECEIPTS: Final = 2.0  # seconds for writing what is queued at the end
 
 
@@ -108,7 +110,10 @@ class App:
         log.info("ready", extra={"listeners": {name: _shown(address) for name, address in self.addresses.items()}})
 
     async def drain(self) -> None:
-        """Stop serving as the configuration's ``drain`` says: not ready at once, then no new connections, then end."""
+        """Stop serving as the configuration's ``drain`` says: not ready at once, then no new connections, then end.
+
+        What still runs after the grace is left to ``close``.
+        """
         drain = self.config.gateway.drain
         self._ready, self.draining = False, True
         log.info("draining", extra={"delay_s": drain.delay, "grace_s": drain.grace})
@@ -116,22 +121,25 @@ class App:
         _stop(self._listening)
         for connections in self._servers:
             connections.pre_shutdown()
-        await asyncio.gather(*(connections.shutdown(drain.grace) for connections in self._servers))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(drain.grace):
+                await asyncio.gather(*(connections.shutdown(None) for connections in self._servers))
 
     async def close(self) -> None:
-        """Take everything down; what still runs is cut off."""
+        """Take everything down; what still runs is cut off. Whatever of it was never up, or is down, stays so."""
         self._ready, self.draining = False, True
         _stop(self._listening)
-        await asyncio.gather(*(connections.shutdown(0) for connections in self._servers))
+        await asyncio.gather(*(connections.shutdown(AT_ONCE) for connections in self._servers))
         _stop(self._admin_listening)
         if self._admin_server is not None:
-            await self._admin_server.shutdown(0)
+            await self._admin_server.shutdown(AT_ONCE)
         await self.exchanger.close()
         await self.snapshot.close()
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._tasks:  # else it never came so far that receipts could be written
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:  # else receipts were never begun, or ended already
             await self._journal.receipts.close(LAST_RECEIPTS)
         log.info("stopped")
 

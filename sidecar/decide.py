@@ -6,7 +6,7 @@ disagree. A step that is not visible here is in the wrong place.
 
 from collections.abc import Awaitable, Callable
 
-from sidecar.caller.take import needle, refuse_second_place, take
+from sidecar.caller.take import needle, needles, refuse_second_place, take
 from sidecar.exchange.plan import Plan
 from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Direction
@@ -47,7 +47,8 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
         grant = await exchange(snapshot.plans[route.name], subject, request)
         return Decision(route, subject, grant, left_behind=(needle(credential.token.encode()),))
     except Refused as refused:
-        return Decision(route, subject, refusal=refused.refusal)
+        header = route.subject.header if route is not None else "authorization"
+        return Decision(route, subject, refusal=refused.refusal, left_behind=needles(request, header))
 
 
 def _fits(request: RequestHead, route: Route) -> None:

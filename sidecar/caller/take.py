@@ -18,6 +18,7 @@ _BEARER: Final = re.compile(rb"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 _ANY_BEARER: Final = re.compile(rb"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _QUERY_TOKEN: Final = re.compile(rb"(?:^|&)access_token=([^&]*)", re.IGNORECASE)
+_LONG_WORD: Final = re.compile(rb"[A-Za-z0-9\-._~+/]{16,}=*")
 #: A last segment shorter than this is no signature; searching for it would find ordinary words.
 _SHORTEST_SEGMENT: Final = 16
 
@@ -61,6 +62,16 @@ def refuse_second_place(request: RequestHead, *, ingress: bool, drop_cookies: bo
         if _elsewhere(request, token, AUTHORIZATION, drop_cookies=drop_cookies):
             raise _second_place()
     return tuple(needle(token) for token in tokens)
+
+
+def needles(request: RequestHead, header: str) -> tuple[bytes, ...]:
+    """Return what to search for to find whatever a refused request carries for a token, be it malformed or twice there.
+
+    header: see ``take``.
+    """
+    names = {AUTHORIZATION, header.encode()}
+    carried = [value for name, value in request.fields if name.lower() in names]
+    return tuple(needle(word) for value in carried for word in _LONG_WORD.findall(value))
 
 
 def needle(token: bytes) -> bytes:

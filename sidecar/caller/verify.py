@@ -162,7 +162,7 @@ def _check_kind(signed: SignedToken, profile: Profile) -> None:
         if missing := {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} - claims.keys():
             raise _invalid(f"RFC 9068 requires {', '.join(sorted(missing))}; token_profile: jwt would allow it")
         return
-    if kind not in ("", "jwt") and not kind.endswith("at+jwt"):
+    if kind not in ("", "jwt", "at+jwt"):
         raise _invalid("typ says that this is no access token")
     if claims.keys() & {"at_hash", "c_hash", "nonce"} or claims.get("typ") in ("ID", "Refresh", "Offline", "Logout"):
         raise _invalid("the claims say that this is no access token")

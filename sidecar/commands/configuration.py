@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from sidecar.config.load import Loaded, load
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError
 
 
@@ -14,6 +14,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def load_or_explain(path: str) -> Loaded | None:
     """Load a file; where it is broken, print all its problems and return None."""
+    from sidecar.config.load import load  # brings pydantic, which a serving process does without
+
     try:
         return load(path)
     except ConfigError as error:

@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -149,7 +149,8 @@ def _steps(
         yield "exchange", [*_form(ask, route.exchange), *_expectations(route.exchange), *_refused(refusal)]
     if refusal is None:
         target = upstream_target(request, route).decode("ascii", "replace")
-        yield "forward", [f"{request.method} {resource_server(route.upstream)} {target}"]
+        origin = resource_server(replace(route.upstream, base_path=b""))  # the target has it
+        yield "forward", [f"{request.method} {origin} {target}"]
 
 
 def _refused(refusal: Refusal | None) -> list[str]:

@@ -1,14 +1,23 @@
-"""``sidecar run``: serve until told to stop. SIGTERM and SIGINT drain; a second one ends at once."""
+"""``sidecar run``: serve until told to stop. SIGTERM and SIGINT drain; a second one ends at once.
+
+The configuration is read in a process of its own, and what serves is imported here at the same time.
+"""
 
 import argparse
 import asyncio
 import signal
 import sys
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from sidecar.app import App, StartError
-from sidecar.commands.configuration import add_config, load_or_explain
+from sidecar.commands.configuration import add_config
+from sidecar.config.apart import load_apart
 from sidecar.config.problems import ConfigError
 from sidecar.observe import logs
+
+if TYPE_CHECKING:
+    from sidecar.app import App
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +29,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve. 0 after a drain, 2 where the configuration is broken or a listener can't be bound."""
     logs.configure(arguments.log_level)
-    loaded = load_or_explain(arguments.config)
-    if loaded is None:
-        return 2
     try:
+        loaded = load_apart(arguments.config, meanwhile=partial(import_module, "sidecar.app"))
+        from sidecar.app import App
+
         app = App(loaded)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -31,8 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(serve(app))
 
 
-async def serve(app: App) -> int:
+async def serve(app: "App") -> int:
     """Serve until a signal; return the exit status."""
+    from sidecar.app import StartError
+
     stop, now = asyncio.Event(), asyncio.Event()
 
     def signalled() -> None:

@@ -6,32 +6,18 @@ then means for the gateway is ``snapshot``'s.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path as FilePath
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import CoreConfig, SchemaValidator
 
 from sidecar.config import references, rules, wording, yaml
 from sidecar.config.environment import Surroundings, substitute, unreadable
-from sidecar.config.problems import ConfigError, ConfigProblem, Finding, Path, Positions
+from sidecar.config.loaded import Loaded
+from sidecar.config.problems import ConfigError, ConfigProblem, Finding
 from sidecar.config.schema import Config
 from sidecar.config.tree import Part
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A configuration that passed every check of this package, and where each of its keys stands."""
-
-    config: Config
-    positions: Positions
-
-    def problem(self, path: Path, message: str, *, at_key: bool = False) -> ConfigProblem:
-        """Return a problem found later, at the place of a value such as ``("routes", 0, "match")`` or of its key."""
-        return self.positions.problem(path, message, at_key=at_key)
-
-    def place(self, path: Path) -> str:
-        """Return where a value stands, as ``file:line``."""
-        return self.positions.place(path)
 
 
 def load(path: str | FilePath, environ: Mapping[str, str] = os.environ) -> Loaded:
@@ -58,7 +44,7 @@ def parse(data: bytes, file: str, surroundings: Surroundings) -> Loaded:
     content = substitute(document.content, surroundings.environ, found)
     config: Config | None = None
     try:
-        config = Config.model_validate(content, context=surroundings)
+        config = _schema().validate_python(content, context=surroundings)
     except ValidationError as error:
         found += wording.findings(error)
     root = Part(content)
@@ -68,6 +54,12 @@ def parse(data: bytes, file: str, surroundings: Surroundings) -> Loaded:
     if config is None or problems:
         raise ConfigError(problems)
     return Loaded(config, document.positions)
+
+
+@cache
+def _schema() -> SchemaValidator:
+    # Built by hand because pydantic's adapter of a dataclass would have its errors quote values.
+    return SchemaValidator(TypeAdapter(Config).core_schema, CoreConfig(hide_input_in_errors=True))
 
 
 def _first_of_each(problems: list[ConfigProblem]) -> list[ConfigProblem]:

@@ -1,6 +1,6 @@
 """What is wrong between keys: one needs another, two exclude each other, a peer would be spoken to in the clear.
 
-Works on the file's content, not on the schema's models, so that these mistakes are reported together with all others.
+Works on the file's content, not on the schema's sections, so that these mistakes are reported together with all others.
 A value that the schema refuses is passed over here. Names that must refer to something are in ``references``.
 """
 

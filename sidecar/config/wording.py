@@ -5,14 +5,17 @@ foresaw still becomes a plain sentence.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sidecar.config.problems import Finding, Path
 from sidecar.config.schema import Config
+from sidecar.config.schema.base import Section
+from sidecar.config.schema.markers import OneOf
 
 _MAX_SUGGESTED: Final = 64  # characters; nearness of longer words is not worth computing
 
@@ -27,7 +30,7 @@ _MESSAGES: Final = {
     "less_than_equal": "should be at most {le}",
     "too_short": "should have at least {min_length} entry",
     "tuple_type": "should be a list, such as [a, b]",
-    "model_type": "should be a mapping of keys to values",
+    "dataclass_type": "should be a mapping of keys to values",
     "model_attributes_type": "should be a mapping of keys to values",
     "mapping_type": "should be a mapping of keys to values",
     "dict_type": "should be a mapping of keys to values",
@@ -35,14 +38,14 @@ _MESSAGES: Final = {
 
 
 class _Place(NamedTuple):
-    """Where an error is: its path, whether at the key, the model that has the last key, and what is expected there.
+    """Where an error is: its path, whether at the key, the section that has the last key, and what is expected there.
 
     alternatives: the shapes that could stand there instead.
     """
 
     path: Path
     at_key: bool
-    owner: type[BaseModel] | None
+    owner: type[Section] | None
     expected: Any
     alternatives: tuple[str, ...] = ()
 
@@ -54,7 +57,7 @@ def findings(error: ValidationError) -> Iterator[Finding]:
         if detail["type"] == "too_short" and given:
             continue  # its entries are wrong, and are reported themselves
         finding = _finding(detail)
-        empty = given is None and detail["type"] != "extra_forbidden"
+        empty = given is None and detail["type"] != "unexpected_keyword_argument"
         yield finding._replace(message=f"is empty; {finding.message}") if empty else finding
 
 
@@ -67,12 +70,12 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _finding(detail: ErrorDetails) -> Finding:
-    place = _follow(detail["loc"], unknown_key=detail["type"] == "extra_forbidden")
+    place = _follow(detail["loc"], unknown_key=detail["type"] == "unexpected_keyword_argument")
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
             return Finding(place.path, f"missing; {_description(place)}")
-        case "extra_forbidden":
+        case "unexpected_keyword_argument":
             return Finding(place.path, f"unknown key{_known_keys(place)}", at_key=True)
         case "union_tag_not_found" | "union_tag_invalid":
             methods = ", ".join(_variants(place.expected))
@@ -89,7 +92,7 @@ def _finding(detail: ErrorDetails) -> Finding:
 def _follow(loc: tuple[int | str, ...], unknown_key: bool) -> _Place:
     """Walk the schema along an error's location."""
     path: Path = ()
-    owner: type[BaseModel] | None = None
+    owner: type[Section] | None = None
     here: Any = Config
     alternatives: tuple[str, ...] = ()
     for step in loc:
@@ -103,23 +106,23 @@ def _follow(loc: tuple[int | str, ...], unknown_key: bool) -> _Place:
             continue
         path = (*path, step)
         alternatives = ()
-        owner = here if isinstance(here, type) and issubclass(here, BaseModel) else None
+        owner = here if _is_section(here) else None
         here = _plain(_child(here, step))
     return _Place(path, False, owner, here, alternatives)
 
 
 def _child(here: Any, step: int | str) -> Any:
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        known = here.model_fields.get(str(step))
-        return known.annotation if known else None
+    if _is_section(here):
+        known = _keys(here).get(str(step))
+        return known.type if known else None
     arguments = get_args(here) or (None,)
     return arguments[0] if get_origin(here) is tuple else arguments[-1]
 
 
 def _plain(annotation: Any) -> Any:
-    """An annotation without metadata and without None."""
+    """An annotation without None, and without metadata but that of unions."""
     if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
+        return annotation if _variants(annotation) else _plain(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         members = [member for member in get_args(annotation) if member is not NoneType]
         if len(members) == 1:
@@ -128,26 +131,29 @@ def _plain(annotation: Any) -> Any:
 
 
 def _variants(annotation: Any) -> dict[str, Any]:
-    """The members of a tagged union by tag; none for anything else."""
-    variants: dict[str, Any] = {}
-    if get_origin(annotation) in (Union, UnionType):
-        for member in get_args(annotation):
-            plain = _plain(member)
-            for tag in get_args(member) if get_origin(member) is Annotated else ():
-                if isinstance(tag, Tag):
-                    variants[tag.tag] = plain
-            if isinstance(plain, type) and issubclass(plain, BaseModel) and "method" in plain.model_fields:
-                literal = plain.model_fields["method"].annotation
-                variants |= dict.fromkeys(get_args(literal) if get_origin(literal) is Literal else (), plain)
-    return variants
+    """The members of a union by what they are told apart by; none for anything else."""
+    if get_origin(annotation) is Annotated:
+        union, *markers = get_args(annotation)
+        for marker in markers:
+            if isinstance(marker, OneOf):
+                return {name: _plain(member) for name, member in marker.members(union).items()}
+    return {}
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _keys(section: Any) -> dict[str, Field[Any]]:
+    return {field.name: field for field in fields(section)}
 
 
 def _description(place: _Place) -> str:
-    known = place.owner.model_fields.get(str(place.path[-1])) if place.owner else None
-    text = (known.description if known else None) or "a value is needed."
+    known = _keys(place.owner).get(str(place.path[-1])) if place.owner else None
+    text = known.metadata["description"] if known else "a value is needed."
     return text[0].lower() + text[1:].removesuffix(".")
 
 
 def _known_keys(place: _Place) -> str:
-    keys = sorted(place.owner.model_fields) if place.owner else []
+    keys = sorted(_keys(place.owner)) if place.owner else []
     return nearest(str(place.path[-1]), keys) or f"; known here: {', '.join(keys)}"

@@ -22,6 +22,7 @@ from sidecar.model.decision import Decision
 from sidecar.model.listener import Listener
 from sidecar.model.refusal import Kind, Refusal, Refused, refuse
 from sidecar.model.request import RequestHead
+from sidecar.model.route import Route
 from sidecar.observe.journal import Journal
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
@@ -171,11 +172,20 @@ class Gateway:
         duration = self._now() - passage.began
         request, decision = passage.request, passage.decision
         method = request.method if request is not None else "other"
-        self._journal.answered(decision.route, method, passage.status, duration)
+        self._journal.answered(decision.route or _route_of(passage), method, passage.status, duration)
         if passage.refusal is not None:
             self._journal.refused(request, decision, passage.refusal, passage.status, duration)
         elif passage.forwarded and request is not None:
             self._journal.used(request, decision, passage.status, duration)
+
+
+def _route_of(passage: _Passage) -> Route | None:
+    """The route of a request whose caller left while it was decided on, which tells nobody how far it came."""
+    if passage.request is None or passage.refusal is not None:
+        return None
+    with suppress(Refused):
+        return passage.snapshot.table.match(passage.request)
+    return None
 
 
 def _issued(decision: Decision) -> bytes | None:

@@ -177,6 +177,8 @@ class Connection(RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it may quote the request
     ) -> Any:
         """Answer a message that the parser refuses, or a handler that broke; nothing of the request is repeated."""
+        if self._manager is None:
+            return request  # the caller left
         server = cast(GatewayServer, self._manager)
         if exc is not None and status != 400:
             log.error("a request broke off: %s", type(exc).__name__)

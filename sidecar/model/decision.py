@@ -61,7 +61,8 @@ class Decision:
     """How far a request came. Without a refusal it may be forwarded: with the grant's token, or with none on a route
     whose ``exchange`` is ``none``.
 
-    left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream.
+    left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream or is
+        written down.
     """
 
     route: Route | None = None

@@ -5,6 +5,7 @@ of a token is ever handed on, and of a path only what can hold none.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -99,9 +100,8 @@ class Journal:
             fragment = self.receipts.fragment(
                 Standing(subject=decision.subject, exchange=route.exchange if route is not None else None)
             )
-        self.receipts.refusal(
-            Receipt(self._occasion(request, route), fragment, refusal, status=status, duration=duration)
-        )
+        occasion = self._occasion(request, route, decision.left_behind)
+        self.receipts.refusal(Receipt(occasion, fragment, refusal, status=status, duration=duration))
 
     def answered(self, route: Route | None, method: str, status: int, duration: float) -> None:
         """Count one answered request."""
@@ -109,12 +109,13 @@ class Journal:
         metrics.request(method, status)
         metrics.request_duration.observe(duration)
 
-    def _occasion(self, request: RequestHead, route: Route | None) -> Occasion:
+    def _occasion(self, request: RequestHead, route: Route | None, tokens: Sequence[bytes] = ()) -> Occasion:
+        """tokens: what must not be shown of the path, beside what looks like a token."""
         traceparents = request.values(b"traceparent")
         return Occasion(
             request_id=request.request_id,
             method=request.method,
-            path=_shown(request.path),
+            path=_shown(request.path, tokens),
             traceparent=traceparents[0] if len(traceparents) == 1 else None,
             route=route.name if route is not None else None,
             upstream=self._upstream(route) if route is not None else None,
@@ -127,8 +128,10 @@ class Journal:
         return name
 
 
-def _shown(path: bytes) -> bytes:
+def _shown(path: bytes, tokens: Sequence[bytes]) -> bytes:
     """The path as it came; where a token is in it, however it is spelled, decoded and without it."""
     decoded = unquote_to_bytes(path) if b"%" in path else path
-    shown, found = _TOKEN.subn(b"[token]", decoded)
-    return shown if found else path
+    shown = _TOKEN.sub(b"[token]", decoded)
+    for token in tokens:
+        shown = shown.replace(token, b"[token]")
+    return path if shown == decoded else shown

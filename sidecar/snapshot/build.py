@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sidecar.caller.verify import Verifier
 from sidecar.config.addresses import Network
-from sidecar.config.load import Loaded
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError, ConfigProblem
 from sidecar.config.schema import AuthorizationServer as ServerSection
 from sidecar.exchange.ask import Asker
@@ -50,7 +50,7 @@ class Snapshot:
         """Whether what a peer says in forwarding fields is believed (``gateway.trusted_proxies``)."""
         if peer is None or not self.trusted_proxies:
             return False
-        address = ipaddress.ip_address(peer.partition("%")[0])
+        address = ipaddress.ip_address(peer)
         if address.version == 6 and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return any(address in network for network in self.trusted_proxies)

@@ -5,7 +5,7 @@ Files are read here, so that one that can't be used is told with its place and n
 
 import ssl
 
-from sidecar.config.load import Loaded
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem
 from sidecar.model.listener import Direction, Listener
 from sidecar.tls import TLSError, server_context

@@ -12,7 +12,7 @@ from typing import Final
 
 from sidecar.caller.verify import Profile, TrustedIssuer
 from sidecar.config import schema
-from sidecar.config.load import Loaded
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem, Path
 from sidecar.exchange.dialects import DIALECTS, Dialect, with_overrides
 from sidecar.exchange.plan import IssuedKeys
@@ -69,9 +69,7 @@ class _Compiler:
                 self._issuer(name, issuer, config.issuer_of(issuer))
         for name, server in config.authorization_servers.items():
             path = ("authorization_servers", name)
-            self._peers.dialects[name] = DIALECTS[server.dialect]  # routes are compiled, whatever becomes of overrides
-            with self._collecting((*path, "dialect_overrides")):
-                self._peers.dialects[name] = _dialect(server)
+            self._peers.dialects[name] = self._dialect((*path, "dialect_overrides"), server)
             with self._collecting((*path, "client_auth")):
                 client_auth = self._client_auth(name, server.client_auth, self._peers.dialects[name])
                 with self._collecting(path):
@@ -154,6 +152,17 @@ class _Compiler:
             self._peers.closers.append(keys.close)
             self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
 
+    def _dialect(self, path: Path, section: schema.AuthorizationServer) -> Dialect:
+        """The server's dialect with the overrides of the file that are good ones."""
+        dialect = DIALECTS[section.dialect]
+        for switch, value in section.dialect_overrides.items():
+            try:
+                dialect = with_overrides(dialect, {switch: value})
+            except ValueError as error:
+                _, why = error.args
+                self._peers.problems.append(self._loaded.problem((*path, switch), why))
+        return dialect
+
     def _client_auth(self, server: str, section: schema.ClientAuth, dialect: Dialect) -> ClientAuthentication:
         make = CLIENT_AUTHENTICATION[section.method]
         observed = self._secret_observer(server)
@@ -200,12 +209,3 @@ class _Compiler:
 
     def _secret_observer(self, name: str) -> Callable[[str], None]:
         return lambda outcome: self._metrics.secret_reloads.labels(name, outcome).inc()
-
-
-def _dialect(section: schema.AuthorizationServer) -> Dialect:
-    """The server's dialect with the overrides of the file. ValueError: one of them is none, or takes no such value."""
-    try:
-        return with_overrides(DIALECTS[section.dialect], section.dialect_overrides)
-    except ValueError as error:
-        switch, why = error.args
-        raise ValueError(f"{switch}: {why}") from None

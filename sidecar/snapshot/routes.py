@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sidecar.config.addresses import URL
-from sidecar.config.load import Loaded
+from sidecar.config.loaded import Loaded
 from sidecar.config.schema import Config, PeerTLS
 from sidecar.config.schema import Exchange as ExchangeSection
 from sidecar.config.schema import Expect as ExpectSection

@@ -5,12 +5,19 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from pydantic import TypeAdapter
 
-from sidecar.config.load import Loaded, load
+from sidecar.config.environment import Surroundings
+from sidecar.config.load import load
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError
+
+T = TypeVar("T")
+
+NOWHERE = Surroundings(Path("/nonexistent"), {})
 
 VALID: dict[str, Any] = {
     "version": 1,
@@ -79,6 +86,11 @@ def put(tree: Any, path: str, value: object) -> None:
     for step in parents:
         tree = tree[int(step)] if isinstance(tree, list) else tree.setdefault(step, {})
     tree[int(last) if isinstance(tree, list) else last] = value
+
+
+def read(section: type[T], content: object, surroundings: object = None) -> T:
+    """Read one section of a file. ValidationError: it is wrong."""
+    return TypeAdapter(section).validate_python(content, context=surroundings)
 
 
 @pytest.fixture

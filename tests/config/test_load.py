@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sidecar.config import yaml
-from sidecar.config.environment import Surroundings
-from sidecar.config.load import Loaded, load, parse
+from sidecar.config.load import _schema, load, parse
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError
-from tests.config.conftest import VALID, Workshop
-
-NOWHERE = Surroundings(Path("/nonexistent"), {})
+from tests.config.conftest import NOWHERE, VALID, Workshop
 
 MANY_MISTAKES = """\
 version: 1
@@ -142,23 +141,6 @@ def test_no_more_of_a_file_is_read_than_may_be(tmp_path: Path) -> None:
         load(path, {})
 
 
-def test_a_configuration_knows_where_its_keys_are(workshop: Workshop) -> None:
-    text = """\
-version: 1
-routes:
-  - name: a
-    match: {path: /}
-    upstream: {url: http://127.0.0.1:1}
-    exchange: none
-"""
-    loaded = workshop.read(text)
-    file = str(workshop.directory / "sidecar.yaml")
-    assert loaded.place(("routes", 0)) == f"{file}:3"
-    assert loaded.place(("routes", 0, "upstream", "tls")) == f"{file}:5"
-    assert str(loaded.problem(("routes", 0, "match"), "ties with b")) == f"{file}:4:12: routes.0.match: ties with b"
-    assert loaded.problem(("routes", 0, "match"), "x", at_key=True).column == 5
-
-
 def test_the_environment_fills_in_and_is_never_shown(workshop: Workshop) -> None:
     workshop.environ |= {"ISSUER": "https://login.example.com", "WRONG": "s3cret value", "LOST": "s3cret"}
     loaded = workshop.load_with("trusted_issuers.corp.issuer", "${ISSUER}/realms/corp")
@@ -185,6 +167,15 @@ def test_the_environment_fills_in_and_is_never_shown(workshop: Workshop) -> None
         assert "s3cret" not in str(found)
     workshop.environ["SECRET"] = "s3cret-value"
     assert "s3cret-value" not in repr(workshop.load_with("authorization_servers.corp.extra_params", {"a": "${SECRET}"}))
+
+
+def test_what_the_library_says_shows_no_values() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _schema().validate_python(
+            {"version": "s3cret", "gateway": {"listen": "s3cret", "drain": {"s3cret": "s3cret!"}}}
+        )
+    assert "s3cret!" not in str(refused.value)
+    assert "input_value" not in str(refused.value)
 
 
 def test_a_secret_pasted_for_its_variables_name_is_not_shown(workshop: Workshop) -> None:

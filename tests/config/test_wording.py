@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from sidecar.config.schema import Config
 from sidecar.config.wording import findings, nearest
-from tests.config.conftest import Workshop
+from tests.config.conftest import Workshop, read
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_no_wording_of_the_library_gets_through() -> None:
         "é": 1,
     }
     with pytest.raises(ValidationError) as refused:
-        Config.model_validate(wrong)
+        read(Config, wrong)
     found = list(findings(refused.value))
     assert len(found) > 5
     for finding in found:

@@ -229,6 +229,21 @@ async def test_a_refresh_that_brings_nothing_newer_keeps_the_old_one_and_is_not_
     assert all(grant.lifetime <= 300 for grant in await load(rig, rig.subject(), seconds=1, per_second=1))
 
 
+async def test_a_refresh_that_brings_a_shorter_token_keeps_the_longer_one(rig: Rig) -> None:
+    issued = iter([("long", 300), ("short", 20), ("next", 300)])
+
+    def answer(form: Form) -> Answer:
+        token, expires_in = next(issued)
+        return granted(form, access_token=token, expires_in=expires_in)
+
+    rig.server.answer = answer
+    grants = await load(rig, rig.subject(), seconds=225, per_second=10)  # refreshed at 216; 20 s would end at 232
+    assert (rig.exchanges, grants[-1].token.token) == (2, "long")
+    grants = await load(rig, rig.subject(), seconds=20, per_second=10)
+    assert (rig.exchanges, grants[-1].token.token) == (3, "next")
+    assert all(grant.cache in (HIT, REFRESHED) for grant in grants)
+
+
 async def test_the_first_use_after_the_refresh_sees_the_new_token(rig: Rig) -> None:
     issued = iter(["one", "two", "three"])
     rig.server.answer = lambda form: granted(form, access_token=next(issued))

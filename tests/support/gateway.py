@@ -130,7 +130,7 @@ class Upstream:
 async def recording_upstream(respond: Respond = ok) -> AsyncIterator[Upstream]:
     """Run an upstream for the length of the block."""
     upstream = Upstream(respond)
-    server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, limit=1 << 20)
+    server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, limit=1 << 20, backlog=1024)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream

@@ -1,4 +1,4 @@
-"""Which keys a configuration file has: version 1, as frozen models with a line about each key.
+"""Which keys a configuration file has: version 1, as frozen dataclasses with a line about each key.
 
 A key is here only when its function exists. What a single key can't tell, because it takes two, is in
 ``sidecar.config.rules`` and ``sidecar.config.references``.

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
-
 from sidecar.config.addresses import Address, listen_address
-from sidecar.config.schema.base import Section, key
+from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.types import (
     Count,
     Duration,
@@ -25,43 +23,51 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 DEFAULT_ADMIN_LISTEN = "127.0.0.1:9090"
 
 
+@section
 class ListenerTLS(Section):
     """TLS on a listener."""
 
-    cert_file: ReadableFile = Field(description="Certificate chain, PEM.")
-    key_file: ReadableFile = Field(description="Its private key, PEM.")
-    client_ca_file: ReadableFile | None = key(None, "Callers must show a certificate of this authority.")
+    cert_file: ReadableFile = key("Certificate chain, PEM.")
+    key_file: ReadableFile = key("Its private key, PEM.")
+    client_ca_file: ReadableFile | None = key("Callers must show a certificate of this authority.", default=None)
 
 
+@section
 class Listener(Section):
     """One place where requests come in."""
 
-    listen: Listen = Field(description="host:port, [v6]:port or unix:/path.")
+    listen: Listen = key("host:port, [v6]:port or unix:/path.")
     direction: Literal["ingress", "egress"] = key(
-        "ingress",
         "In front of an application, or out of one; egress is loopback or unix only, or asks for certificates.",
+        default="ingress",
     )
-    tls: ListenerTLS | None = key(None, "Serve https.")
+    tls: ListenerTLS | None = key("Serve https.", default=None)
 
 
+@section
 class Drain(Section):
     """How a stop goes."""
 
-    delay: Duration = key("5s", "From not ready to no new connections.")
-    grace: Duration = key("20s", "For requests that run, after that.")
+    delay: Duration = key("From not ready to no new connections.", default="5s")
+    grace: Duration = key("For requests that run, after that.", default="20s")
 
 
+@section
 class Gateway(Section):
     """The gateway's listeners and limits."""
 
-    listen: Listen | None = key(None, f"Short for one ingress listener called default; {DEFAULT_LISTEN} by default.")
-    listeners: Mapping[Name, Listener] | None = key(None, "Several listeners by name; then every route names one.")
-    trusted_proxies: Many[TrustedNetwork] = key((), "Networks whose Forwarded and X-Forwarded-* are extended.")
-    max_in_flight: Count = key(1024, "Requests at once, until their response head.")
-    max_header_bytes: Size = key("64KiB", "A request's head.")
-    max_body_bytes: Size | None = key(None, "A request's body; null: no limit.")
-    keepalive_timeout: PositiveDuration = key("75s", "A connection without a request is closed after this.")
-    drain: Drain = key({}, "How a stop goes.")
+    listen: Listen | None = key(
+        f"Short for one ingress listener called default; {DEFAULT_LISTEN} by default.", default=None
+    )
+    listeners: Mapping[Name, Listener] | None = key(
+        "Several listeners by name; then every route names one.", default=None
+    )
+    trusted_proxies: Many[TrustedNetwork] = key("Networks whose Forwarded and X-Forwarded-* are extended.", default=())
+    max_in_flight: Count = key("Requests at once, until their response head.", default=1024)
+    max_header_bytes: Size = key("A request's head.", default="64KiB")
+    max_body_bytes: Size | None = key("A request's body; null: no limit.", default=None)
+    keepalive_timeout: PositiveDuration = key("A connection without a request is closed after this.", default="75s")
+    drain: Drain = key("How a stop goes.", default={})
 
     @property
     def all_listeners(self) -> Mapping[str, Listener]:
@@ -69,32 +75,43 @@ class Gateway(Section):
         if self.listeners:
             return self.listeners
         address: Address = self.listen or listen_address(DEFAULT_LISTEN)
-        return {"default": Listener.model_construct(listen=address, direction="ingress", tls=None)}
+        return {"default": Listener(listen=address)}
 
 
+@section
 class Admin(Section):
     """The listener for probes and metrics."""
 
-    listen: Listen = key(DEFAULT_ADMIN_LISTEN, "host:port, [v6]:port or unix:/path.")
-    pages: Literal["loopback", "any"] = key("loopback", "Who sees / and /status; probes and metrics are for all.")
+    listen: Listen = key("host:port, [v6]:port or unix:/path.", default=DEFAULT_ADMIN_LISTEN)
+    pages: Literal["loopback", "any"] = key(
+        "Who sees / and /status; probes and metrics are for all.", default="loopback"
+    )
 
 
+@section
 class Receipts(Section):
     """Where the account of exchanges goes."""
 
-    sink: Sink = key("stdout", "stdout, none, or the path of a file.")
-    subject: Literal["plain", "hashed"] = key("plain", "Write the subject as it is, or as HMAC-SHA-256.")
-    subject_key_file: ReadableFile | None = key(None, "The key for hashed subjects.")
-    uses: Literal["all", "none"] = key("all", "A line per request too, or exchanges and refusals only.")
-    on_failure: Literal["continue", "refuse"] = key("continue", "What happens to traffic when none can be written.")
+    sink: Sink = key("stdout, none, or the path of a file.", default="stdout")
+    subject: Literal["plain", "hashed"] = key("Write the subject as it is, or as HMAC-SHA-256.", default="plain")
+    subject_key_file: ReadableFile | None = key("The key for hashed subjects.", default=None)
+    uses: Literal["all", "none"] = key("A line per request too, or exchanges and refusals only.", default="all")
+    on_failure: Literal["continue", "refuse"] = key(
+        "What happens to traffic when none can be written.", default="continue"
+    )
 
 
+@section
 class Cache(Section):
     """How long issued tokens are kept, and how many."""
 
-    max_entries: Count = key(10000, "Issued tokens at most.")
-    max_bytes: Size = key("64MiB", "Memory for them at most.")
-    early_expiry: Duration = key("30s", "Not used any more this long before it expires, or the last fifth of its life.")
-    refresh_ahead: Share = key(0.8, "Share of its time after which a use fetches the next one in the background.")
-    max_lifetime: PositiveDuration = key("1h", "Kept this long at most.")
-    negative_lifetime: Duration = key("10s", "How long a refused subject token stays refused at most.")
+    max_entries: Count = key("Issued tokens at most.", default=10000)
+    max_bytes: Size = key("Memory for them at most.", default="64MiB")
+    early_expiry: Duration = key(
+        "Not used any more this long before it expires, or the last fifth of its life.", default="30s"
+    )
+    refresh_ahead: Share = key(
+        "Share of its time after which a use fetches the next one in the background.", default=0.8
+    )
+    max_lifetime: PositiveDuration = key("Kept this long at most.", default="1h")
+    negative_lifetime: Duration = key("How long a refused subject token stays refused at most.", default="10s")

@@ -2,27 +2,26 @@
 
 from collections.abc import Mapping
 
-from pydantic import Field
-
-from sidecar.config.schema.base import Section, key
+from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.gateway import Admin, Cache, Gateway, Receipts
 from sidecar.config.schema.routes import Exchange, Route
 from sidecar.config.schema.servers import AuthorizationServer, TrustedIssuer, WorkloadToken
 from sidecar.config.schema.types import AtLeastOne, Name, Version
 
 
+@section
 class Config(Section):
     """A configuration file. The methods rely on the checks of ``load``: every name refers to something."""
 
-    version: Version = Field(description="The version of the file's form: 1.")
-    gateway: Gateway = key({}, "Our listeners and limits.")
-    admin: Admin = key({}, "Probes and metrics.")
-    receipts: Receipts = key({}, "Where the account of exchanges goes.")
-    trusted_issuers: Mapping[Name, TrustedIssuer] = key({}, "Whose tokens callers may present.")
-    authorization_servers: Mapping[Name, AuthorizationServer] = key({}, "Whom we ask for exchanges.")
-    workload_tokens: Mapping[Name, WorkloadToken] = key({}, "Tokens that are ours.")
-    cache: Cache = key({}, "What is remembered of issued tokens.")
-    routes: AtLeastOne[Route] = Field(description="Which requests go where, with which token.")
+    version: Version = key("The version of the file's form: 1.")
+    gateway: Gateway = key("Our listeners and limits.", default={})
+    admin: Admin = key("Probes and metrics.", default={})
+    receipts: Receipts = key("Where the account of exchanges goes.", default={})
+    trusted_issuers: Mapping[Name, TrustedIssuer] = key("Whose tokens callers may present.", default={})
+    authorization_servers: Mapping[Name, AuthorizationServer] = key("Whom we ask for exchanges.", default={})
+    workload_tokens: Mapping[Name, WorkloadToken] = key("Tokens that are ours.", default={})
+    cache: Cache = key("What is remembered of issued tokens.", default={})
+    routes: AtLeastOne[Route] = key("Which requests go where, with which token.")
 
     def listener_of(self, route: Route) -> str:
         """Return the name of the listener that a route exists on."""

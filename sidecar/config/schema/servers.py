@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
-from sidecar.config.schema.base import Section, key
+from sidecar.config.schema.base import Section, key, section
+from sidecar.config.schema.markers import OneOf
 from sidecar.config.schema.types import (
     AtLeastOne,
     Count,
@@ -25,85 +24,96 @@ from sidecar.config.schema.types import (
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 
 
+@section
 class PeerTLS(Section):
     """TLS to a peer. Verification can't be turned off."""
 
-    ca_file: ReadableFile | None = key(None, "Authorities to trust instead of the system's, PEM.")
-    cert_file: ReadableFile | None = key(None, "Our certificate chain, PEM.")
-    key_file: ReadableFile | None = key(None, "Its private key, PEM.")
-    server_name: ServerName | None = key(None, "Name to ask for and to verify instead of the URL's host.")
+    ca_file: ReadableFile | None = key("Authorities to trust instead of the system's, PEM.", default=None)
+    cert_file: ReadableFile | None = key("Our certificate chain, PEM.", default=None)
+    key_file: ReadableFile | None = key("Its private key, PEM.", default=None)
+    server_name: ServerName | None = key("Name to ask for and to verify instead of the URL's host.", default=None)
 
 
+@section
 class TrustedIssuer(Section):
     """An issuer whose tokens callers may present."""
 
-    issuer: Text | None = key(None, "Its identifier, exactly as in the tokens' iss.")
-    authorization_server: Name | None = key(None, "Instead of issuer: take it from this authorization server.")
-    audience: AtLeastOne[Text] = Field(description="At least one of these must be in the token's audience.")
-    token_profile: Literal["jwt", "at+jwt"] = key("jwt", "at+jwt: RFC 9068, strictly.")
-    subject_token_type: TokenType = key("access_token", "What an exchange calls it: a short name or a URI.")
-    algorithms: AtLeastOne[Algorithm] = key(("RS256", "ES256", "PS256", "EdDSA"), "Signatures that are accepted.")
-    scope_claim: AtLeastOne[Text] = key(("scope", "scp"), "Where scopes are; the first that is present counts.")
-    audience_claim: Text = key("aud", "Where the audience is.")
-    discovery_url: URLText | None = key(None, "Metadata document, instead of discovery at the issuer.")
-    jwks_uri: URLText | None = key(None, "Key set, instead of discovery.")
-    jwks_file: ReadableFile | None = key(None, "Key set in a file, instead of discovery.")
-    keys_stale: Duration = key("24h", "The last good keys serve this long when they can't be fetched.")
-    leeway: Duration = key("30s", "Allowed difference of clocks.")
-    tls: PeerTLS | None = key(None, "TLS to the issuer.")
-    allow_plain_http: bool = key(False, "The network encrypts: allow http URLs that are not loopback.")
+    issuer: Text | None = key("Its identifier, exactly as in the tokens' iss.", default=None)
+    authorization_server: Name | None = key("Instead of issuer: take it from this authorization server.", default=None)
+    audience: AtLeastOne[Text] = key("At least one of these must be in the token's audience.")
+    token_profile: Literal["jwt", "at+jwt"] = key("at+jwt: RFC 9068, strictly.", default="jwt")
+    subject_token_type: TokenType = key("What an exchange calls it: a short name or a URI.", default="access_token")
+    algorithms: AtLeastOne[Algorithm] = key(
+        "Signatures that are accepted.", default=("RS256", "ES256", "PS256", "EdDSA")
+    )
+    scope_claim: AtLeastOne[Text] = key("Where scopes are; the first that is present counts.", default=("scope", "scp"))
+    audience_claim: Text = key("Where the audience is.", default="aud")
+    discovery_url: URLText | None = key("Metadata document, instead of discovery at the issuer.", default=None)
+    jwks_uri: URLText | None = key("Key set, instead of discovery.", default=None)
+    jwks_file: ReadableFile | None = key("Key set in a file, instead of discovery.", default=None)
+    keys_stale: Duration = key("The last good keys serve this long when they can't be fetched.", default="24h")
+    leeway: Duration = key("Allowed difference of clocks.", default="30s")
+    tls: PeerTLS | None = key("TLS to the issuer.", default=None)
+    allow_plain_http: bool = key("The network encrypts: allow http URLs that are not loopback.", default=False)
 
 
+@section
 class NoClientAuth(Section):
     """A public client."""
 
-    method: Literal["none"] = Field(description="How we authenticate.")
-    client_id: Text | None = key(None, "Our client identifier.")
+    method: Literal["none"] = key("How we authenticate.")
+    client_id: Text | None = key("Our client identifier.", default=None)
 
 
+@section
 class SecretClientAuth(Section):
     """A client with a secret (RFC 6749 §2.3.1)."""
 
-    method: Literal["client_secret_basic", "client_secret_post"] = Field(description="How we authenticate.")
-    client_id: Text = Field(description="Our client identifier.")
-    client_secret_file: ReadableFile | None = key(None, "The secret, in a file.")
-    client_secret_env: SecretVariable | None = key(None, "The secret, in this environment variable.")
+    method: Literal["client_secret_basic", "client_secret_post"] = key("How we authenticate.")
+    client_id: Text = key("Our client identifier.")
+    client_secret_file: ReadableFile | None = key("The secret, in a file.", default=None)
+    client_secret_env: SecretVariable | None = key("The secret, in this environment variable.", default=None)
 
 
+@section
 class KeyClientAuth(Section):
     """A client that signs assertions (RFC 7523 §2.2)."""
 
-    method: Literal["private_key_jwt"] = Field(description="How we authenticate.")
-    client_id: Text = Field(description="Our client identifier.")
-    key_file: ReadableFile = Field(description="Private key, PEM or JWK.")
-    algorithm: Algorithm = Field(description="What the key signs with.")
-    key_id: Text | None = key(None, "The assertion's kid.")
+    method: Literal["private_key_jwt"] = key("How we authenticate.")
+    client_id: Text = key("Our client identifier.")
+    key_file: ReadableFile = key("Private key, PEM or JWK.")
+    algorithm: Algorithm = key("What the key signs with.")
+    key_id: Text | None = key("The assertion's kid.", default=None)
 
 
-ClientAuth = Annotated[NoClientAuth | SecretClientAuth | KeyClientAuth, Field(discriminator="method")]
+ClientAuth = Annotated[NoClientAuth | SecretClientAuth | KeyClientAuth, OneOf("method")]
 
 
+@section
 class AuthorizationServer(Section):
     """A server that we ask for exchanges."""
 
-    issuer: URLText | None = key(None, "Its identifier; everything else is discovered there.")
-    discovery_url: URLText | None = key(None, "Metadata document, instead of discovery at the issuer.")
-    token_endpoint: URLText | None = key(None, "Token endpoint, instead of discovery.")
-    dialect: Literal["rfc8693", "keycloak"] = key("rfc8693", "How it departs from RFC 8693.")
-    client_auth: ClientAuth = Field(description="How we authenticate there.")
-    tls: PeerTLS | None = key(None, "TLS to the server.")
-    timeout: PositiveDuration = key("5s", "One deadline for a whole exchange.")
-    max_in_flight: Count = key(64, "Exchanges at once; a queue as long again.")
-    default_lifetime: PositiveDuration = key("60s", "Of an issued token where neither expires_in nor the token says.")
-    extra_params: Mapping[ExtraParameter, Text] = Field(
-        default={}, repr=False, description="Sent with every exchange; never what the grant itself sets."
+    issuer: URLText | None = key("Its identifier; everything else is discovered there.", default=None)
+    discovery_url: URLText | None = key("Metadata document, instead of discovery at the issuer.", default=None)
+    token_endpoint: URLText | None = key("Token endpoint, instead of discovery.", default=None)
+    dialect: Literal["rfc8693", "keycloak"] = key("How it departs from RFC 8693.", default="rfc8693")
+    client_auth: ClientAuth = key("How we authenticate there.")
+    tls: PeerTLS | None = key("TLS to the server.", default=None)
+    timeout: PositiveDuration = key("One deadline for a whole exchange.", default="5s")
+    max_in_flight: Count = key("Exchanges at once; a queue as long again.", default=64)
+    default_lifetime: PositiveDuration = key(
+        "Of an issued token where neither expires_in nor the token says.", default="60s"
     )
-    dialect_overrides: Mapping[Name, Any] = key({}, "Single switches of the dialect.")
-    allow_plain_http: bool = key(False, "The network encrypts: allow http URLs that are not loopback.")
+    extra_params: Mapping[ExtraParameter, Text] = key(
+        "Sent with every exchange; never what the grant itself sets.", default={}, secret=True
+    )
+    dialect_overrides: Mapping[Name, Any] = key("Single switches of the dialect.", default={})
+    allow_plain_http: bool = key("The network encrypts: allow http URLs that are not loopback.", default=False)
 
 
+@section
 class WorkloadToken(Section):
     """A token that is ours."""
 
-    file: ReadableFile = Field(description="Where it is; read again when it changes.")
-    type: TokenType = Field(description="What an exchange calls it: a short name or a URI.")
+    file: ReadableFile = key("Where it is; read again when it changes.")
+    type: TokenType = key("What an exchange calls it: a short name or a URI.")

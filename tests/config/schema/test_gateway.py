@@ -1,37 +1,39 @@
 from sidecar.config.addresses import Address
 from sidecar.config.schema import Admin, Cache, Gateway, Receipts
+from tests.config.conftest import read
 
 
 def test_defaults() -> None:
-    gateway = Gateway.model_validate({})
+    gateway = read(Gateway, {})
     assert (gateway.max_in_flight, gateway.max_header_bytes, gateway.max_body_bytes) == (1024, 65536, None)
     assert (gateway.keepalive_timeout, gateway.drain.delay, gateway.drain.grace) == (75.0, 5.0, 20.0)
     assert gateway.trusted_proxies == ()
-    admin = Admin.model_validate({})
+    admin = read(Admin, {})
     assert (admin.listen, admin.pages) == (Address("127.0.0.1", 9090), "loopback")
-    receipts = Receipts.model_validate({})
+    receipts = read(Receipts, {})
     assert (receipts.sink, receipts.subject, receipts.uses, receipts.on_failure) == (
         "stdout",
         "plain",
         "all",
         "continue",
     )
-    cache = Cache.model_validate({})
+    cache = read(Cache, {})
     assert (cache.max_entries, cache.max_bytes, cache.early_expiry) == (10000, 64 * 1024**2, 30.0)
     assert (cache.refresh_ahead, cache.max_lifetime, cache.negative_lifetime) == (0.8, 3600.0, 10.0)
 
 
 def test_there_is_always_a_listener() -> None:
-    default = Gateway.model_validate({}).all_listeners
+    default = read(Gateway, {}).all_listeners
     assert {name: (each.listen, each.direction, each.tls) for name, each in default.items()} == {
         "default": (Address("127.0.0.1", 8080), "ingress", None)
     }
-    short = Gateway.model_validate({"listen": "unix:/run/x.sock"}).all_listeners
+    short = read(Gateway, {"listen": "unix:/run/x.sock"}).all_listeners
     assert short["default"].listen == Address(None, 0, "/run/x.sock")
 
 
 def test_several_listeners() -> None:
-    gateway = Gateway.model_validate(
-        {"listeners": {"in": {"listen": "0.0.0.0:80"}, "out": {"listen": "127.0.0.1:81", "direction": "egress"}}}
+    gateway = read(
+        Gateway,
+        {"listeners": {"in": {"listen": "0.0.0.0:80"}, "out": {"listen": "127.0.0.1:81", "direction": "egress"}}},
     )
     assert {name: each.direction for name, each in gateway.all_listeners.items()} == {"in": "ingress", "out": "egress"}

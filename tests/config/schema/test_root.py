@@ -1,8 +1,16 @@
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from typing import Any
 
+import pytest
+from pydantic import TypeAdapter
+
+from sidecar.config import schema
 from sidecar.config.schema import Config, Exchange
-from tests.config.conftest import Workshop, put
+from sidecar.config.schema.base import Section
+from tests.config.conftest import Workshop, put, read
 
 
 def test_what_is_the_only_one_need_not_be_named(workshop: Workshop) -> None:
@@ -38,21 +46,44 @@ def test_without_an_exchange_no_issuer_counts(workshop: Workshop) -> None:
     assert config.issuers_of(config.routes[0]) == ()
 
 
-def properties(schema: Any) -> Iterator[tuple[str, Any]]:
-    for definition in [schema, *schema["$defs"].values()]:
+def properties(document: Any) -> Iterator[tuple[str, Any]]:
+    for definition in [document, *document["$defs"].values()]:
         yield from definition.get("properties", {}).items()
 
 
 def test_every_key_has_a_line_about_it() -> None:
-    schema = Config.model_json_schema()
-    assert all(definition["description"] for definition in schema["$defs"].values())
-    for name, value in properties(schema):
+    document = TypeAdapter(Config).json_schema()
+    assert all(definition["description"] for definition in document["$defs"].values())
+    for name, value in properties(document):
         assert value.get("description") or value.get("$ref"), name  # left out where it equals the definition's
 
 
 def test_the_schema_for_editors_writes_defaults_as_the_file_does() -> None:
-    schema = Config.model_json_schema()
-    defaults = {name: value.get("default") for name, value in schema["$defs"]["Drain"]["properties"].items()}
+    document = TypeAdapter(Config).json_schema()
+    defaults = {name: value.get("default") for name, value in document["$defs"]["Drain"]["properties"].items()}
     assert defaults == {"delay": "5s", "grace": "20s"}
-    assert {"const": "none", "type": "string"} in schema["$defs"]["Route"]["properties"]["exchange"]["oneOf"]
-    assert all(not definition["additionalProperties"] for definition in schema["$defs"].values())
+    assert {"const": "none", "type": "string"} in document["$defs"]["Route"]["properties"]["exchange"]["oneOf"]
+    assert all(not definition["additionalProperties"] for definition in document["$defs"].values())
+
+
+SECTIONS: list[Any] = [kind for kind in vars(schema).values() if isinstance(kind, type) and issubclass(kind, Section)]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_default_is_what_the_file_would_give(section: Any) -> None:
+    key: Any
+    for key in fields(section):
+        if (written := key.metadata.get("json_schema_extra")) is not None:
+            value = key.default if key.default is not MISSING else key.default_factory()
+            assert read(key.type, written["default"]) == value, key.name
+
+
+def test_there_are_sections_with_defaults() -> None:
+    assert len(SECTIONS) > 15
+    assert sum("json_schema_extra" in key.metadata for section in SECTIONS for key in fields(section)) > 50
+
+
+def test_the_sections_need_no_libraries() -> None:
+    code = "import sys, sidecar.config.loaded; print({'pydantic', 'pydantic_core', 'yaml'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"

@@ -15,6 +15,7 @@ from sidecar.config.schema import (
 from sidecar.config.schema.servers import Algorithm
 from sidecar.model.tokens import ACCESS_TOKEN, JWT
 from sidecar.oauth.jwt import ALGORITHMS, DEFAULT_ALGORITHMS
+from tests.config.conftest import read
 
 
 def test_algorithms_are_those_that_can_be_verified() -> None:
@@ -22,7 +23,7 @@ def test_algorithms_are_those_that_can_be_verified() -> None:
 
 
 def test_defaults_of_an_issuer() -> None:
-    issuer = TrustedIssuer.model_validate({"issuer": "https://a", "audience": ["x"]})
+    issuer = read(TrustedIssuer, {"issuer": "https://a", "audience": ["x"]})
     assert (issuer.token_profile, issuer.subject_token_type) == ("jwt", ACCESS_TOKEN)
     assert issuer.algorithms == DEFAULT_ALGORITHMS
     assert (issuer.scope_claim, issuer.audience_claim) == (("scope", "scp"), "aud")
@@ -30,14 +31,14 @@ def test_defaults_of_an_issuer() -> None:
 
 
 def test_defaults_of_a_server() -> None:
-    server = AuthorizationServer.model_validate({"issuer": "https://a", "client_auth": {"method": "none"}})
+    server = read(AuthorizationServer, {"issuer": "https://a", "client_auth": {"method": "none"}})
     assert (server.dialect, server.timeout, server.max_in_flight, server.default_lifetime) == ("rfc8693", 5.0, 64, 60.0)
     assert (server.extra_params, server.dialect_overrides, server.allow_plain_http) == ({}, {}, False)
 
 
 def test_a_client_says_how_it_authenticates() -> None:
     with pytest.raises(ValidationError):
-        AuthorizationServer.model_validate({"issuer": "https://a"})
+        read(AuthorizationServer, {"issuer": "https://a"})
 
 
 @pytest.mark.parametrize(
@@ -63,13 +64,13 @@ def test_secrets_are_never_inline() -> None:
 
 def test_overrides_are_kept_as_they_are() -> None:
     overrides = {"send_audience": False, "error_map": {"invalid_request": ["x", 1]}}
-    server = AuthorizationServer.model_validate(
-        {"issuer": "https://a", "client_auth": {"method": "none"}, "dialect_overrides": overrides}
+    server = read(
+        AuthorizationServer, {"issuer": "https://a", "client_auth": {"method": "none"}, "dialect_overrides": overrides}
     )
     assert server.dialect_overrides == overrides
 
 
 def test_a_workload_token_has_a_type() -> None:
-    assert WorkloadToken.model_validate({"file": "f", "type": "jwt"}).type == JWT
+    assert read(WorkloadToken, {"file": "f", "type": "jwt"}).type == JWT
     with pytest.raises(ValidationError):
-        WorkloadToken.model_validate({"file": "f"})
+        read(WorkloadToken, {"file": "f"})

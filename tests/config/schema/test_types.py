@@ -2,18 +2,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError, create_model
+from pydantic import TypeAdapter, ValidationError
 
 from sidecar.config.addresses import Address
 from sidecar.config.environment import Surroundings
 from sidecar.config.schema import types
-from sidecar.config.schema.base import Section
+from sidecar.config.schema.base import Section, key, section
+from tests.config import conftest
 
 
-def read(kind: Any, value: object, context: object = None) -> Any:
+def read(kind: Any, value: object, surroundings: object = None) -> Any:
     """Read a value as a section would."""
-    holder: Any = create_model("Holder", __base__=Section, value=(kind, ...))
-    return holder.model_validate({"value": value}, context=context).value
+    holder: Any = section(type("Holder", (Section,), {"__annotations__": {"value": kind}, "value": key("A value.")}))
+    return conftest.read(holder, {"value": value}, surroundings).value
 
 
 def test_lists_become_tuples_of_exact_types() -> None:

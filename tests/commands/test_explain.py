@@ -1,0 +1,315 @@
+"""What ``explain`` tells of a request, step by step, and what its exit status says."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sidecar.commands import explain
+from tests.support.canary import search
+from tests.support.sts import GATEWAY_SECRET, SECRET_CANARY, RunningSts, running_sts
+
+CONFIG = """
+version: 1
+gateway:
+  listeners:
+    in: {listen: '127.0.0.1:1'}
+    out: {listen: '127.0.0.1:2', direction: egress}
+trusted_issuers:
+  corp: {issuer: ISSUER, audience: [orders-gateway]}
+authorization_servers:
+  corp:
+    issuer: https://login.example
+    client_auth: {method: client_secret_basic, client_id: gateway, client_secret_file: secret}
+workload_tokens:
+  self: {file: actor, type: jwt}
+routes:
+  - name: orders
+    listener: in
+    match: {hosts: [api.example.com], path_prefix: /orders, methods: [GET]}
+    upstream: {url: 'http://127.0.0.1:9000/base', strip_prefix: true}
+    subject: {require_scope: [orders.read], clients: [alice-cli], max_actor_depth: 1}
+    exchange: {audience: [orders-api], scope: [orders.read], expect: {extra_scope: [openid]}}
+  - name: writes
+    listener: in
+    match: {hosts: [api.example.com], path_prefix: /orders, methods: [POST]}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    subject: {require_scope: [admin], require_claims: {level: 3}}
+    exchange: {audience: [orders-api]}
+  - name: acting
+    listener: in
+    match: {path_prefix: /acting}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    exchange: {resource: ['https://orders.example/'], actor_token: self, expect: {audience: any, subject: any}}
+  - name: health
+    listener: in
+    match: {path: /healthz}
+    upstream: {url: 'unix:/run/app.sock'}
+    exchange: none
+  - name: outside
+    listener: out
+    match: {path_prefix: /outside}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    exchange: none
+"""
+
+
+class Desk:
+    """Explains requests by the file above."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        self.issuer = "https://login.example"
+        self.told: dict[str, list[str]] = {}
+        self.errors = ""
+        (folder / "secret").write_text(GATEWAY_SECRET)
+        (folder / "actor").write_text("canary-actor-token")
+
+    def explain(self, method: str, url: str, *options: str) -> int:
+        """Return the exit status; what was told is in ``told``, by step."""
+        path = self.folder / "routes.yaml"
+        path.write_text(CONFIG.replace("ISSUER", self.issuer))
+        parser = argparse.ArgumentParser()
+        explain.add(parser)
+        status = explain.run(parser.parse_args(["-c", str(path), method, url, *options]))
+        out, self.errors = self._capsys.readouterr()
+        self.told = {}
+        for line in out.replace(f"{self.folder}/", "").splitlines():
+            if step := line[:10].strip():
+                self.told[step] = []
+            self.told[list(self.told)[-1]].append(line[10:])
+        return status
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(tmp_path, capsys)
+
+
+def line(name: str) -> int:
+    """Where the file defines a route."""
+    return CONFIG[: CONFIG.index(f"- name: {name}\n")].count("\n") + 1
+
+
+# --- without a token
+
+
+def test_a_route_that_needs_none(desk: Desk) -> None:
+    assert desk.explain("GET", "http://any.example/healthz") == 0
+    assert list(desk.told) == ["match", "take", "forward"]
+    assert desk.told["match"][0] == f"route health (routes.yaml:{line('health')})"
+    assert desk.told["take"] == ["exchange: none — no credential is needed, none is forwarded"]
+    assert desk.told["forward"] == ["GET unix:/run/app.sock /healthz"]
+
+
+def test_a_route_that_needs_one(desk: Desk) -> None:
+    assert desk.explain("GET", "http://api.example.com/orders/1") == 1
+    assert list(desk.told) == ["match", "take"]
+    assert desk.told["match"][:2] == [
+        f"route orders (routes.yaml:{line('orders')})",
+        f"not writes (routes.yaml:{line('writes')}): other method: it serves POST",
+    ]
+    assert desk.told["take"] == [
+        "refused: 401 missing-token — A bearer token is needed.",
+        "issuers: corp",
+        "require_scope: orders.read",
+        "clients: alice-cli",
+        "max_actor_depth: 1",
+    ]
+
+
+def test_no_route(desk: Desk) -> None:
+    assert desk.explain("GET", "http://other.example/orders/1") == 1
+    assert list(desk.told) == ["match"]
+    assert desk.told["match"][:2] == [
+        "refused: 404 no-route — No route takes this request.",
+        f"not orders (routes.yaml:{line('orders')}): other host: it serves api.example.com",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "refused"),
+    [
+        ("http://api.example.com/orders/../admin", (), "400 invalid-request"),
+        ("http://api.example.com/orders;x", (), "400 invalid-request"),
+        ("http://api.example.com/orders/%zz", (), "400 invalid-request"),
+        ("http://api.example.com/orders", ("-H", "Host: twice"), "400 invalid-request"),
+        ("http://api.example.com/orders", ("-H", "X_Request_ID: 1"), "400 invalid-request"),
+        ("http://api.example.com/orders", ("-H", "Authorization: Bearer a,b"), "400 invalid-request"),
+        ("http://api.example.com/orders", ("-H", "Authorization: Basic YTpi"), "401 missing-token"),
+        ("http://api.example.com/orders", ("-H", "Authorization: Bearer abc"), "401 invalid-token"),
+        ("http://user@api.example.com/orders", (), "400 invalid-request"),
+    ],
+)
+def test_requests_that_are_refused(desk: Desk, url: str, options: tuple[str, ...], refused: str) -> None:
+    assert desk.explain("GET", url, *options) == 1
+    last = list(desk.told)[-1]
+    assert desk.told[last][0].startswith(f"refused: {refused} — ")
+    assert "forward" not in desk.told
+
+
+def test_the_listener_counts(desk: Desk) -> None:
+    assert desk.explain("GET", "http://a.example/outside") == 1
+    assert desk.explain("GET", "http://a.example/outside", "--listener", "out") == 0
+    assert desk.told["match"] == [f"route outside (routes.yaml:{line('outside')})"]
+    assert desk.explain("GET", "http://a.example/outside", "--listener", "none") == 2
+    assert (desk.errors, desk.told) == ("there is no listener none; there are: in, out\n", {})
+
+
+def test_the_query_goes_along(desk: Desk) -> None:
+    assert desk.explain("get", "http://a.example/healthz?a=%zz&b") == 0
+    assert desk.told["forward"] == ["GET unix:/run/app.sock /healthz?a=%zz&b"]
+    assert desk.explain("GET", "http://a.example/healthz?") == 0
+    assert desk.told["forward"] == ["GET unix:/run/app.sock /healthz?"]
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "sentence"),
+    [
+        ("/orders", (), "URL: should be absolute"),
+        ("orders", (), "URL: should be absolute"),
+        ("http:///orders", (), "URL: should be absolute"),
+        ("http://a/", ("-H", "no colon"), "--header: should be 'NAME: VALUE'"),
+        ("http://a/", ("-H", ": value"), "--header: should be 'NAME: VALUE'"),
+        ("http://a/", ("--token-file", "/nowhere/token"), "--token-file: /nowhere/token can't be read"),
+    ],
+)
+def test_what_is_no_request(desk: Desk, url: str, options: tuple[str, ...], sentence: str) -> None:
+    assert desk.explain("GET", url, *options) == 2
+    assert desk.errors.startswith(sentence)
+    assert desk.told == {}
+
+
+def test_a_broken_file(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "secret").unlink()
+    assert desk.explain("GET", "http://a/") == 2
+    assert "client_secret_file" in desk.errors
+
+
+def test_what_shows_only_when_parts_meet(desk: Desk) -> None:
+    desk.issuer = "'https://login.example', tls: {ca_file: secret}"
+    assert desk.explain("GET", "http://a/") == 2
+    assert "trusted_issuers.corp.tls" in desk.errors
+
+
+def test_an_issuer_that_is_not_there(desk: Desk, tmp_path: Path) -> None:
+    async def minted() -> str:
+        async with running_sts() as sts:
+            desk.issuer = sts.issuer
+            return sts.mint()
+
+    (tmp_path / "token").write_text(asyncio.run(minted()))
+    assert desk.explain("GET", "http://api.example.com/orders", "--token-file", str(tmp_path / "token")) == 1
+    assert desk.told["verify"][0] == "refused: 503 issuer-unavailable — The token can't be checked at the moment."
+
+
+# --- with a token, and an issuer that is there
+
+
+class Told:
+    """What was told of a request with a token, in another thread: the command has a loop of its own."""
+
+    def __init__(self, desk: Desk, sts: RunningSts) -> None:
+        self.desk = desk
+        self.sts = sts
+        desk.issuer = sts.issuer
+
+    async def __call__(self, method: str, target: str, token: str) -> int:
+        path = self.desk.folder / "token"
+        path.write_text(token + "\n")
+        url = f"http://api.example.com{target}"
+        before = self.sts.exchanges
+        status = await asyncio.to_thread(self.desk.explain, method, url, "--token-file", str(path))
+        assert self.sts.exchanges == before  # a dry exchange asks nobody
+        told = "\n".join(step + "\n".join(lines) for step, lines in self.desk.told.items())
+        assert search(told.encode(), token, token.rpartition(".")[2], "canary-actor-token", SECRET_CANARY) == []
+        return status
+
+
+async def test_the_whole_way(desk: Desk) -> None:
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        act = {"sub": "agent-7"}
+        assert await told("GET", "/orders/1?x", sts.mint(exp=4_000_000_000, act=act)) == 0
+        assert list(desk.told) == ["match", "take", "verify", "allow", "exchange", "forward"]
+        assert desk.told["take"] == ["one token in Authorization"]
+        assert desk.told["verify"] == [
+            f"alice of {sts.issuer} (trusted issuer corp), until 2096-10-02T07:06:40+00:00",
+            "client alice-cli",
+            "scope orders.read orders.write",
+            f"actor agent-7 of {sts.issuer}",
+        ]
+        assert desk.told["allow"] == [
+            "yes",
+            "issuers: corp",
+            "require_scope: orders.read",
+            "clients: alice-cli",
+            "max_actor_depth: 1",
+        ]
+        assert desk.told["exchange"] == [
+            "at corp, with",
+            "  grant_type=urn:ietf:params:oauth:grant-type:token-exchange",
+            "  audience=orders-api",
+            "  scope=orders.read",
+            "  subject_token=(the caller's)",
+            "  subject_token_type=urn:ietf:params:oauth:token-type:access_token",
+            "expects audience orders-api",
+            "expects scope none, allows openid orders.read",
+            "expects the same subject",
+        ]
+        assert desk.told["forward"] == ["GET http://127.0.0.1:9000 /base/1?x"]
+
+
+async def test_an_actor_is_told_but_not_shown(desk: Desk) -> None:
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        assert await told("GET", "/acting", sts.mint()) == 0
+        assert "  actor_token=(ours)" in desk.told["exchange"]
+        assert "  resource=https://orders.example/" in desk.told["exchange"]
+        assert desk.told["exchange"][-3:] == ["expects audience any", "expects scope any", "expects delegation"]
+        (desk.folder / "actor").write_text("not one token")
+        assert await told("GET", "/acting", sts.mint()) == 1
+        assert list(desk.told)[-1] == "exchange"  # the step where it was refused, not the one before
+        assert desk.told["allow"][0] == "yes"
+        assert desk.told["exchange"][-2:] == [
+            "refused: 502 exchange-misconfigured — The gateway's own token can't be read.",
+            "because workload_tokens.self: the file does not hold one token",
+        ]
+
+
+async def test_a_token_that_is_not_good(desk: Desk) -> None:
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        assert await told("GET", "/orders", sts.mint(lifetime=-100)) == 1
+        assert list(desk.told) == ["match", "verify"]
+        assert desk.told["verify"][:2] == [
+            "refused: 401 invalid-token — The token is not valid here.",
+            "because the token has expired, or has no exp",
+        ]
+
+
+async def test_a_token_that_is_not_enough(desk: Desk) -> None:
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        assert await told("POST", "/orders", sts.mint(scope="orders.write", level=3)) == 1
+        assert list(desk.told) == ["match", "take", "verify", "allow"]
+        assert desk.told["allow"] == [
+            "refused: 403 insufficient-scope — The token does not carry the scope that is needed.",
+            "issuers: corp",
+            "require_scope: admin",
+            "require_claims: level",
+            "max_actor_depth: 3",
+        ]
+        assert await told("POST", "/orders", sts.mint(scope="admin", level="3")) == 1
+        assert desk.told["allow"][1] == "because subject.require_claims.level"
+
+
+async def test_a_token_in_a_second_place(desk: Desk) -> None:
+    async with running_sts() as sts:
+        token = sts.mint()
+        told = Told(desk, sts)
+        for target in (f"/orders/{token}", f"/orders?x={token}", f"/orders/{token.rpartition('.')[2]}"):
+            assert await told("GET", target, token) == 1
+            assert desk.told["take"][0] == "refused: 400 invalid-request — The token is in a second place."

@@ -1,0 +1,207 @@
+"""``sidecar run`` as others start it: a process with signals, an exit status and something to say on stderr."""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sidecar.app import App
+from sidecar.commands import run
+from sidecar.config.load import load
+from tests.support.gateway import BOUND, ask, get
+from tests.support.held import held_upstream, refused, under_way
+
+ROUTES = """
+routes:
+  - name: orders
+    match: {path_prefix: /orders}
+    upstream: {url: 'http://127.0.0.1:PORT'}
+    exchange: none
+"""
+SIMPLE = "gateway: {listen: '127.0.0.1:0', drain: {delay: 0s, grace: 10s}}" + ROUTES
+
+
+class Process:
+    """``sidecar run`` as others start it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.errors: list[str] = []
+
+    async def ready(self) -> dict[str, int]:
+        """The ports of its listeners, once it is ready."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(2 * BOUND):
+            while line := (await self.process.stderr.readline()).decode():
+                self.errors.append(line)
+                if '"message":"ready"' in line.replace('": "', '":"'):
+                    listeners: dict[str, str] = json.loads(line)["listeners"]
+                    return {name: int(address.rpartition(":")[2]) for name, address in listeners.items()}
+        raise AssertionError("".join(self.errors))
+
+    async def ended(self) -> tuple[int, str]:
+        """Its exit status, and everything it said on stderr."""
+        async with asyncio.timeout(2 * BOUND):
+            _, errors = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, "".join(self.errors) + errors.decode()
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+
+@asynccontextmanager
+async def running(folder: Path, text: str) -> AsyncIterator[Process]:
+    """Run it, and kill it where a test leaves it running."""
+    path = folder / "routes.yaml"
+    path.write_text(f"version: 1\nadmin: {{listen: '127.0.0.1:0'}}\nreceipts: {{sink: none}}\n{text}")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sidecar", "run", "-c", str(path)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_the_process(tmp_path: Path, number: int) -> None:
+    async with held_upstream() as held, running(tmp_path, SIMPLE.replace("PORT", str(held.port))) as process:
+        ports = await process.ready()
+        (_, writer), request = await under_way(held, ports["default"])
+        process.signal(number)
+        assert await refused(ports["default"])
+        held.answer.set()
+        assert ((await request).status, (await request).body) == (200, b"done")
+        writer.close()
+        status, errors = await process.ended()
+    assert (status, "Traceback" in errors) == (0, False)
+    assert {"ready", "draining", "stopped"} <= {json.loads(line)["message"] for line in errors.splitlines()}
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    text = SIMPLE.replace("delay: 0s, grace: 10s", "delay: 600s, grace: 600s")
+    async with held_upstream() as held, running(tmp_path, text.replace("PORT", str(held.port))) as process:
+        ports = await process.ready()
+        (_, writer), request = await under_way(held, ports["default"])
+        process.signal()
+        for _ in range(1000):
+            if (await ask(ports["admin"], get("/readyz"))).status == 503:
+                break
+            await asyncio.sleep(0.01)
+        process.signal()
+        status, errors = await process.ended()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await request
+        writer.close()
+    assert (status, "Traceback" in errors) == (0, False)
+
+
+async def test_a_broken_file_starts_nothing(tmp_path: Path) -> None:
+    text = f"gateway: {{listn: '127.0.0.1:0'}}\nreceipts: {{sink: {tmp_path}/receipts}}\n{ROUTES}  - name: orders\n"
+    path = tmp_path / "routes.yaml"
+    async with running(tmp_path, text) as process:
+        status, errors = await process.ended()
+    lines = errors.splitlines()
+    assert status == 2
+    assert len(lines) >= 3
+    assert all(line.startswith(f"{path}:") for line in lines)
+    assert not (tmp_path / "receipts").exists()
+
+
+async def test_what_shows_only_when_parts_meet_is_told_alike(tmp_path: Path) -> None:
+    text = SIMPLE.replace("PORT", "9") + ROUTES.partition("routes:\n")[2].replace("orders\n", "again\n").replace(
+        "PORT", "9"
+    )
+    async with running(tmp_path, text) as process:
+        status, errors = await process.ended()
+    assert status == 2
+    assert re.fullmatch(rf"{re.escape(str(tmp_path))}/routes\.yaml:\d+:\d+: routes\.1\.match: .*\n", errors)
+
+
+async def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with running(tmp_path, SIMPLE.replace("PORT", "9").replace(":0'", f":{port}'")) as process:
+            status, errors = await process.ended()
+    told = [line for line in errors.splitlines() if not line.startswith("{")]
+    assert (status, told) == (2, [f"can't listen on 127.0.0.1:{port}: Address already in use"])
+    assert "Traceback" not in errors
+
+
+# --- in this process
+
+
+def arguments(path: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    run.add(parser)
+    return parser.parse_args(["-c", str(path)])
+
+
+def test_its_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = arguments(tmp_path / "routes.yaml")
+    assert (found.config, found.log_level) == (str(tmp_path / "routes.yaml"), "INFO")
+    parser = argparse.ArgumentParser()
+    run.add(parser)
+    for wrong in ([], ["-c", "x", "--log-level", "CHATTY"]):
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args(wrong)
+        assert caught.value.code == 2
+
+
+async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    app = prepared(tmp_path, SIMPLE)
+    serving = asyncio.create_task(run.serve(app))
+    async with asyncio.timeout(BOUND):
+        for _ in range(1000):
+            if app.ready():
+                break
+            await asyncio.sleep(0.01)
+        assert (await ask(app.addresses["default"].port, get("/nothing"))).status == 404
+        assert not serving.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
+    assert await refused(app.addresses["default"].port)
+    assert await refused(app.addresses["admin"].port)
+
+
+async def test_a_signal_before_it_is_ready_ends_it_too(tmp_path: Path) -> None:
+    app = prepared(tmp_path, SIMPLE)
+    serving = asyncio.create_task(run.serve(app))
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(BOUND):
+        assert await serving == 0
+    assert not app.ready()
+
+
+async def test_what_can_not_be_started_is_taken_down_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        app = prepared(tmp_path, SIMPLE, admin=port)
+        async with asyncio.timeout(BOUND):
+            assert await run.serve(app) == 2
+    assert capsys.readouterr().err == f"can't listen on 127.0.0.1:{port}: Address already in use\n"
+    assert await refused(app.addresses["default"].port)  # which was up already
+
+
+def prepared(folder: Path, text: str, admin: int = 0) -> App:
+    path = folder / "routes.yaml"
+    path.write_text(
+        f"version: 1\nadmin: {{listen: '127.0.0.1:{admin}'}}\nreceipts: {{sink: none}}\n{text.replace('PORT', '9')}"
+    )
+    return App(load(path))

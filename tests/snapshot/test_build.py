@@ -1,0 +1,156 @@
+"""The whole of it: what a file becomes, what is wrong where parts meet, and whom a snapshot trusts."""
+
+import asyncio
+
+import pytest
+
+from sidecar.exchange.schedule import Lifetimes
+from sidecar.inbound.accept import GUARDED
+from tests.snapshot.conftest import PEERS, ROUTE, Folder, place
+from tests.support.values import request, subject
+
+
+async def test_what_a_file_becomes(folder: Folder) -> None:
+    text = PEERS.replace("client_auth", "default_lifetime: 2m, extra_params: {tenant: a}, client_auth") + ROUTE
+    text += """
+  - name: health
+    match: {path: /healthz}
+    upstream: {url: 'http://127.0.0.1:9001', token_header: X-Token}
+    exchange: none
+cache: {early_expiry: 5s, refresh_ahead: 0.5, max_lifetime: 10m}
+"""
+    snapshot = folder.build(text)
+    assert snapshot.routes.keys() == snapshot.pools.keys() == {"orders", "health"}
+    assert snapshot.plans.keys() == {"orders"}
+    assert snapshot.listeners.keys() == {"default"}
+    assert snapshot.tls == {}
+    assert snapshot.table.match(request(path=b"/orders/1")) is snapshot.routes["orders"]
+    assert snapshot.guarded == GUARDED | {b"x-token", b"authorization"}
+    assert [issuer.name for issuer in snapshot.verifier.issuers] == ["corp"]
+    plan = snapshot.plans["orders"]
+    assert (plan.route, plan.exchange) == (snapshot.routes["orders"], snapshot.routes["orders"].exchange)
+    assert plan.lifetimes == Lifetimes(5, 0.5, 600, 120)
+    assert plan.actor is None
+    form = plan.asker.ask(subject(), None).form
+    assert ("tenant", "a") in form
+    assert ("audience", "orders-api") in form
+    await snapshot.close()
+
+
+async def test_routes_that_ask_for_the_same_share_a_key_and_others_do_not(folder: Folder) -> None:
+    text = (
+        PEERS
+        + """
+  other: {token_endpoint: 'https://other.example/token', client_auth: {method: none, client_id: gateway}}
+  client: {issuer: 'https://login.example', client_auth: {method: none, client_id: another}}
+routes:
+"""
+        + "".join(
+            f"  - name: r{number}\n    match: {{path_prefix: /{number}}}\n    upstream: {{url: 'http://127.0.0.1:1'}}\n"
+            f"    exchange: {{authorization_server: {server}, audience: [a], scope: [{scope}]}}\n"
+            for number, (server, scope) in enumerate(
+                [("corp", "s"), ("corp", "s"), ("corp", "t"), ("other", "s"), ("client", "s")]
+            )
+        )
+    )
+    snapshot = folder.build(text)
+    keys = [plan.asker.ask(subject(), None).key for plan in snapshot.plans.values()]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
+    assert snapshot.plans["r0"].server is snapshot.plans["r1"].server  # one server, one limit, one pause
+    await snapshot.close()
+
+
+def test_routes_that_tie(folder: Folder) -> None:
+    text = PEERS + ROUTE + ROUTE.replace("routes:", "").replace("name: orders", "name: again")
+    assert folder.complaints(text) == [
+        "routes.yaml:16:12: routes.1.match: takes requests for any host that orders takes too, and neither goes first"
+    ]
+
+
+def test_a_route_that_no_request_meets(folder: Folder) -> None:
+    text = PEERS + ROUTE.replace("{path_prefix: /orders}", "{path_prefix: /a%2F, allow: [encoded-slash]}")
+    assert folder.complaints(text) == [
+        place(text, "{path_prefix", "routes.0.match") + "its path needs match.allow: [empty-segment]"
+    ]
+
+
+def test_an_upstreams_files(folder: Folder) -> None:
+    folder.file("bad.pem", "no certificate")
+    text = PEERS + ROUTE.replace("'http://127.0.0.1:9000'", "'https://a.example', tls: {ca_file: bad.pem}")
+    [complaint] = folder.complaints(text)
+    assert complaint.startswith("routes.yaml:11:47: routes.0.upstream.tls: ")
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("10.1.2.3", True),
+        ("11.1.2.3", False),
+        ("::ffff:10.1.2.3", True),
+        ("::ffff:11.1.2.3", False),
+        ("::ffff:a01:203", True),
+        ("fe80::1", True),
+        ("fe80::1%eth0", True),
+        ("fec0::1%eth0", False),
+        ("2001:db8::7", True),
+        ("2001:db8::8", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("::10.1.2.3", False),
+        (None, False),
+    ],
+)
+def test_whom_it_trusts(folder: Folder, peer: str | None, trusted: bool) -> None:
+    gateway = "gateway: {trusted_proxies: [10.0.0.0/8, 'fe80::/10', '2001:db8::7']}\n"
+    assert folder.build(PEERS + ROUTE + gateway).trusts(peer) is trusted
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "10.0.0.1", None])
+def test_by_default_it_trusts_nobody(folder: Folder, peer: str | None) -> None:
+    assert folder.build().trusts(peer) is False
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.1", "::1"])
+def test_everybody_is_a_network_too(folder: Folder, peer: str) -> None:
+    snapshot = folder.build(PEERS + ROUTE + "gateway: {trusted_proxies: ['0.0.0.0/0', '::/0']}\n")
+    assert snapshot.trusts(peer)
+    assert not snapshot.trusts(None)  # a unix socket's peer has no address to be trusted by
+
+
+async def test_two_thousand_routes(folder: Folder) -> None:
+    routes = "".join(
+        f"  - name: r{number}\n    match: {{hosts: [h{number % 40}.example], path_prefix: /p{number}}}\n"
+        f"    upstream: {{url: 'https://127.0.0.1:{1000 + number}'}}\n    exchange: {{audience: [a{number % 7}]}}\n"
+        for number in range(2000)
+    )
+    snapshot = folder.build(f"{PEERS}routes:\n{routes}")
+    assert len(snapshot.routes) == len(snapshot.pools) == len(snapshot.plans) == 2000
+    for number in (0, 999, 1999):
+        met = snapshot.table.match(request(path=b"/p%d/x" % number, host=f"h{number % 40}.example"))
+        assert met.name == f"r{number}"
+    contexts = {id(pool._dialer._context) for pool in snapshot.pools.values()}
+    assert len(contexts) == 1  # reading the system's authorities for each of them would take minutes and gigabytes
+    await snapshot.close()
+
+
+async def test_what_was_never_used_is_closed_at_once(folder: Folder) -> None:
+    async with asyncio.timeout(5):
+        await folder.build().close()
+
+
+def test_a_snapshot_shows_no_secret(folder: Folder) -> None:
+    folder.file("secret", "canary-secret")
+    folder.file("token", "canary-token")
+    text = PEERS.replace(
+        "{method: none, client_id: gateway}",
+        "{method: client_secret_post, client_id: gateway, client_secret_file: secret}, extra_params: {x: canary}",
+    )
+    text += "workload_tokens: {self: {file: token, type: jwt}}\n" + ROUTE.replace(
+        "[orders.read]", "[], actor_token: self"
+    )
+    snapshot = folder.build(text)
+    actor = snapshot.plans["orders"].actor
+    assert actor is not None
+    actor.current()
+    assert "canary" not in repr((snapshot, snapshot.plans, snapshot.pools))

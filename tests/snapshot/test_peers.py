@@ -1,0 +1,360 @@
+"""Those we speak to, from YAML to what speaks to them; and what is said where one can't be made."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from sidecar.caller.verify import Profile
+from sidecar.exchange.dialects import DIALECTS
+from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
+from sidecar.oauth.jwt import generate_key, jwk_set, peek, sign
+from sidecar.snapshot.peers import Peers, compile_peers
+from tests.oauth.peers import RawPeer, raw_peer, reply
+from tests.snapshot.conftest import PEERS, ROUTE, Folder, place
+from tests.support.certificates import Authority
+
+KEY = generate_key("ES256", "k")
+
+
+def compiled(folder: Folder, text: str, environ: dict[str, str] | None = None) -> Peers:
+    peers = compile_peers(folder.load(text), folder.time.clock, folder.metrics, environ or {})
+    assert peers.problems == []
+    return peers
+
+
+@asynccontextmanager
+async def closing(peers: Peers) -> AsyncIterator[Peers]:
+    """Close what they opened."""
+    try:
+        yield peers
+    finally:
+        for close in peers.closers:
+            await close()
+
+
+# --- trusted issuers
+
+
+async def test_every_key_of_a_trusted_issuer(folder: Folder) -> None:
+    folder.file("keys.json", json.dumps(jwk_set([KEY])))
+    text = """
+version: 1
+trusted_issuers:
+  corp:
+    issuer: https://login.example
+    audience: [one, two]
+    token_profile: at+jwt
+    subject_token_type: jwt
+    algorithms: [ES256, RS256]
+    scope_claim: [roles]
+    audience_claim: azp
+    jwks_file: keys.json
+    keys_stale: 1h
+    leeway: 5s
+"""
+    async with closing(compiled(folder, text + HEALTH)) as peers:
+        issuer = peers.issuers["corp"]
+        assert (issuer.name, issuer.iss) == ("corp", "https://login.example")
+        assert issuer.audience == frozenset({"one", "two"})
+        assert (issuer.profile, issuer.token_type) == (Profile.AT_JWT, TOKEN_TYPES["jwt"])
+        assert (issuer.algorithms, issuer.scope_claims) == (("ES256", "RS256"), ("roles",))
+        assert (issuer.audience_claim, issuer.leeway) == ("azp", 5)
+        token = sign({"sub": "alice"}, KEY, "ES256", {"kid": "k"})
+        assert (await issuer.keys.verify(token, ["ES256"])).claims == {"sub": "alice"}
+        assert peers.issued_keys["https://login.example"].source is issuer.keys
+        assert peers.issued_keys["https://login.example"].algorithms == ("ES256", "RS256")
+        assert folder.metrics.trusted_issuer_available.labels("corp")._value.get() == 1
+        folder.file("keys.json", "gone")
+        folder.time.advance(2)
+        await issuer.keys.keys()
+        assert folder.metrics.trusted_issuer_available.labels("corp")._value.get() == 0
+        folder.time.advance(3600)
+        with pytest.raises(Exception, match="not JSON"):
+            await issuer.keys.keys()
+
+
+HEALTH = """
+routes:
+  - name: health
+    match: {path: /healthz}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    exchange: none
+"""
+
+
+async def test_what_a_trusted_issuer_is_by_default(folder: Folder) -> None:
+    async with closing(compiled(folder, PEERS + ROUTE)) as peers:
+        issuer = peers.issuers["corp"]
+    assert (issuer.profile, issuer.token_type, issuer.audience_claim) == (Profile.JWT, ACCESS_TOKEN, "aud")
+    assert (issuer.algorithms, issuer.scope_claims) == (("RS256", "ES256", "PS256", "EdDSA"), ("scope", "scp"))
+    assert issuer.leeway == 30
+
+
+async def test_an_issuer_may_be_named_once(folder: Folder) -> None:
+    text = PEERS.replace("{issuer: 'https://login.example', audience", "{authorization_server: corp, audience")
+    async with closing(compiled(folder, text + ROUTE)) as peers:
+        assert peers.issuers["corp"].iss == "https://login.example"
+
+
+@pytest.mark.parametrize("key", ["issuer", "discovery_url", "jwks_uri"])
+async def test_where_an_issuers_keys_are(folder: Folder, key: str) -> None:
+    async with raw_peer(reply(body=b"")) as peer:
+        origin = f"http://127.0.0.1:{peer.port}"
+
+        async def answer(seen: Any, writer: asyncio.StreamWriter) -> None:
+            documents = {"/keys": jwk_set([KEY]), "/well/known": metadata(origin)}
+            documents["/.well-known/oauth-authorization-server"] = metadata(origin)
+            writer.write(reply(body=documents[seen.target]))
+            await writer.drain()
+
+        peer.answers = [answer]
+        where = {"discovery_url": f", discovery_url: '{origin}/well/known'", "jwks_uri": f", jwks_uri: '{origin}/keys'"}
+        text = PEERS.replace("audience: [gateway]", f"audience: [gateway]{where.get(key, '')}", 1)
+        text = text.replace("issuer: 'https://login.example', audience", f"issuer: '{origin}', audience")
+        async with closing(compiled(folder, text + ROUTE)) as peers:
+            token = sign({"sub": "alice"}, KEY, "ES256", {"kid": "k"})
+            await peers.issuers["corp"].keys.verify(token, ["ES256"])
+        documents = {"issuer": "/.well-known/oauth-authorization-server", "discovery_url": "/well/known"}
+        assert [seen.target for seen in peer.seen] == [*([documents[key]] if key in documents else []), "/keys"]
+
+
+def metadata(origin: str) -> dict[str, str]:
+    return {"issuer": origin, "jwks_uri": f"{origin}/keys", "token_endpoint": f"{origin}/token"}
+
+
+# --- authorization servers
+
+
+def served_by(peer: RawPeer, keys: str) -> str:
+    """The file with one authorization server at a peer."""
+    return f"""
+version: 1
+trusted_issuers: {{corp: {{issuer: 'https://login.example', audience: [gateway]}}}}
+authorization_servers:
+  corp: {{token_endpoint: '{peer.url}', {keys}}}
+{ROUTE}"""
+
+
+PAIRS = [("grant_type", "x")]
+
+
+@pytest.mark.parametrize(
+    ("client_auth", "form", "authorization"),
+    [
+        ("{method: none}", [], None),
+        ("{method: none, client_id: gw}", [("client_id", "gw")], None),
+        ("{method: client_secret_post, client_id: gw, client_secret_file: secret}", "post", None),
+        ("{method: client_secret_post, client_id: gw, client_secret_env: SECRET}", "post", None),
+        ("{method: client_secret_basic, client_id: gw, client_secret_file: secret}", [], "Basic Z3c6cyUyOHQ="),
+        ("{method: client_secret_basic, client_id: gw, client_secret_env: SECRET}", [], "Basic Z3c6cyUyOHQ="),
+    ],
+)
+async def test_every_way_to_authenticate(
+    folder: Folder,
+    client_auth: str,
+    form: Any,
+    authorization: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder.file("secret", "s(t\n")
+    monkeypatch.setenv("SECRET", "s(t")
+    expected = [("client_id", "gw"), ("client_secret", "s(t")] if form == "post" else form
+    async with raw_peer(reply(body={"access_token": "x"})) as peer:
+        text = served_by(peer, f"client_auth: {client_auth}")
+        async with closing(compiled(folder, text, {"SECRET": "s(t"})) as peers:
+            await peers.servers["corp"].token_request(PAIRS)
+    [seen] = peer.seen
+    assert seen.form == [*PAIRS, *expected]
+    assert seen.value("authorization") == authorization
+
+
+async def test_a_signed_assertion(folder: Folder) -> None:
+    folder.file("key.json", json.dumps(KEY.as_dict(private=True)))
+    auth = "client_auth: {method: private_key_jwt, client_id: gw, key_file: key.json, algorithm: ES256, key_id: k-7}"
+    async with raw_peer(reply(body={"access_token": "x"})) as peer:
+        for dialect, audience in (
+            ("", peer.url),
+            (", dialect_overrides: {assertion_audience: token_endpoint}", peer.url),
+        ):
+            async with closing(compiled(folder, served_by(peer, auth + dialect))) as peers:
+                await peers.servers["corp"].token_request(PAIRS)
+            assertion = peek(dict(peer.seen[-1].form)["client_assertion"])
+            assert assertion.header["kid"] == "k-7"
+            assert (assertion.claims["iss"], assertion.claims["aud"]) == ("gw", audience)
+        with_issuer = served_by(peer, auth).replace(
+            "token_endpoint:", "issuer: 'https://login.example', token_endpoint:"
+        )
+        for text, audience in (
+            (with_issuer, "https://login.example"),
+            (
+                with_issuer.replace(
+                    "client_auth", "dialect_overrides: {assertion_audience: token_endpoint}, client_auth"
+                ),
+                peer.url,
+            ),
+        ):
+            async with closing(compiled(folder, text)) as peers:
+                await peers.servers["corp"].token_request(PAIRS)
+            assert peek(dict(peer.seen[-1].form)["client_assertion"]).claims["aud"] == audience
+
+
+async def test_a_dialect_is_asked_how_to_encode(folder: Folder) -> None:
+    folder.file("secret", "s(t")
+    auth = "client_auth: {method: client_secret_basic, client_id: gw, client_secret_file: secret}"
+    async with raw_peer(reply(body={"access_token": "x"})) as peer:
+        text = served_by(peer, f"{auth}, dialect_overrides: {{form_encoding: false}}")
+        async with closing(compiled(folder, text)) as peers:
+            await peers.servers["corp"].token_request(PAIRS)
+            assert peers.dialects["corp"].form_encoding is False
+    assert peer.seen[0].value("authorization") == "Basic Z3c6cyh0"
+
+
+async def test_a_server_that_is_discovered(folder: Folder) -> None:
+    async with raw_peer(reply(body=b"")) as peer:
+        origin = f"http://127.0.0.1:{peer.port}"
+        peer.answers = [reply(body=metadata(origin)), reply(body={"access_token": "x"})]
+        text = PEERS.replace("{issuer: 'https://login.example', client", f"{{issuer: '{origin}', client")
+        async with closing(compiled(folder, text + ROUTE)) as peers:
+            await peers.servers["corp"].token_request(PAIRS)
+            assert peers.issued_keys.keys() == {"https://login.example", origin}
+    assert [seen.target for seen in peer.seen] == ["/.well-known/oauth-authorization-server", "/token"]
+
+
+async def test_a_server_whose_tokens_callers_present_too_is_judged_by_the_same_keys(folder: Folder) -> None:
+    async with closing(compiled(folder, PEERS + ROUTE)) as peers:
+        assert peers.issued_keys.keys() == {"https://login.example"}
+        assert peers.issued_keys["https://login.example"].source is peers.issuers["corp"].keys
+
+
+async def test_a_dialect_and_its_overrides(folder: Folder) -> None:
+    text = PEERS.replace("client_auth", "dialect: keycloak, dialect_overrides: {extra_scope: [x]}, client_auth")
+    async with closing(compiled(folder, text + ROUTE)) as peers:
+        dialect = peers.dialects["corp"]
+    assert dialect.extra_scope == ("x",)
+    assert dialect.described_errors == DIALECTS["keycloak"].described_errors
+
+
+async def test_a_secret_that_rotates_is_counted(folder: Folder) -> None:
+    folder.file("secret", "one")
+    auth = "client_auth: {method: client_secret_post, client_id: gw, client_secret_file: secret}"
+    async with (
+        raw_peer(reply(body={"access_token": "x"})) as peer,
+        closing(compiled(folder, served_by(peer, auth))) as peers,
+    ):
+        await peers.servers["corp"].token_request(PAIRS)
+        folder.file("secret", "the-second")
+        folder.time.advance(1)
+        await peers.servers["corp"].token_request(PAIRS)
+    assert [dict(seen.form)["client_secret"] for seen in peer.seen] == ["one", "the-second"]
+    assert folder.metrics.secret_reloads.labels("corp", "success")._value.get() == 1
+
+
+# --- workload tokens
+
+
+async def test_a_workload_token(folder: Folder) -> None:
+    folder.file("token", "a-token\n")
+    text = PEERS + "workload_tokens: {self: {file: token, type: jwt}}\n" + ROUTE
+    async with closing(compiled(folder, text)) as peers:
+        token = peers.workload_tokens["self"].current()
+    assert (token.name, token.token, token.token_type) == ("self", "a-token", TOKEN_TYPES["jwt"])
+
+
+# --- what can't be made
+
+
+def with_server(keys: str) -> str:
+    return PEERS.replace("client_auth: {method: none, client_id: gateway}", keys) + ROUTE
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "message"),
+    [
+        ("no_such", "1", "no such switch; there are "),
+        ("form_encoding", "1", "must be one of true, false"),
+        ("issued_token_type", "maybe", "must be one of strict, lenient"),
+        ("extra_scope", "openid", "must be a list of text"),
+        ("errors", "{x: no-route}", "must map error codes to one of "),
+        ("described_errors", "[]", "no such switch"),
+    ],
+)
+def test_dialect_overrides_that_are_none(folder: Folder, switch: str, value: str, message: str) -> None:
+    text = with_server(
+        f"dialect_overrides: {{assertion_audience: issuer, {switch}: {value}}}, client_auth: {{method: none}}"
+    )
+    [complaint] = folder.complaints(text)
+    where = place(text, f"{value}}}, client_auth", f"authorization_servers.corp.dialect_overrides.{switch}")
+    assert complaint.startswith(where + message)
+
+
+@pytest.mark.parametrize(
+    ("content", "algorithm", "message"),
+    [
+        ("no key", "ES256", "not a PEM or JWK private key"),
+        (json.dumps(KEY.as_dict(private=False)), "ES256", "the key is not a private key for ES256"),
+        (json.dumps(KEY.as_dict(private=True)), "ES384", "the key is not a private key for ES384"),
+        (json.dumps(KEY.as_dict(private=True)), "RS256", "the key is not a private key for RS256"),
+        ("{", "ES256", "not a PEM or JWK private key"),
+    ],
+)
+def test_a_key_that_is_none(folder: Folder, content: str, algorithm: str, message: str) -> None:
+    folder.file("key", content)
+    auth = f"client_auth: {{method: private_key_jwt, client_id: gw, key_file: key, algorithm: {algorithm}}}"
+    text = with_server(auth)
+    assert folder.complaints(text) == [place(text, "{method", "authorization_servers.corp.client_auth") + message]
+
+
+def test_tls_files_that_are_none(folder: Folder) -> None:
+    folder.file("bad.pem", "no certificate")
+    issued, other = Authority(folder.path).issue("a"), Authority(folder.path, "other").issue("b")
+    pair = f"{{cert_file: {issued.cert_file}, key_file: {other.key_file}}}"
+    text = with_server(f"client_auth: {{method: none}}, tls: {pair}")
+    text = text.replace("audience: [gateway]", "audience: [gateway], tls: {ca_file: bad.pem}")
+    assert folder.complaints(text) == [
+        place(text, "{ca_file", "trusted_issuers.corp.tls") + "bad.pem holds no certificates that can be used",
+        place(text, "{cert_file", "authorization_servers.corp.tls")
+        + f"{issued.cert_file} and {other.key_file} are no certificate and private key that belong together".replace(
+            f"{folder.path}/", ""
+        ),
+    ]
+
+
+def test_every_problem_is_told_at_once(folder: Folder) -> None:
+    """Those of peers, listeners, routes and upstreams, in the file's order."""
+    folder.file("bad.pem", "no certificate")
+    text = """
+version: 1
+gateway:
+  listeners:
+    one: {listen: '127.0.0.1:0', tls: {cert_file: bad.pem, key_file: bad.pem}}
+trusted_issuers:
+  corp: {issuer: 'https://login.example', audience: [gateway], tls: {ca_file: bad.pem}}
+authorization_servers:
+  corp:
+    issuer: https://login.example
+    dialect_overrides: {no_such: 1, nor_this: 2}
+    client_auth: {method: private_key_jwt, client_id: gw, key_file: bad.pem, algorithm: ES256}
+routes:
+  - name: one
+    match: {path_prefix: /a}
+    upstream: {url: 'https://a.example', tls: {ca_file: bad.pem}}
+    exchange: {audience: [a]}
+  - name: two
+    match: {path_prefix: /a}
+    upstream: {url: 'http://127.0.0.1:1'}
+    exchange: {audience: [a]}
+"""
+    found = [complaint.split(": ")[1] for complaint in folder.complaints(text)]
+    assert found == [
+        "gateway.listeners.one.tls",
+        "trusted_issuers.corp.tls",
+        "authorization_servers.corp.dialect_overrides.no_such",
+        "authorization_servers.corp.dialect_overrides.nor_this",
+        "authorization_servers.corp.client_auth",
+        "routes.0.upstream.tls",
+        "routes.1.match",
+    ]

@@ -1,0 +1,262 @@
+import ipaddress
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from sidecar.caller.take import Credential
+from sidecar.caller.verify import Verifier
+from sidecar.decide import decide
+from sidecar.exchange.plan import Plan
+from sidecar.inbound.accept import GUARDED
+from sidecar.model.decision import CacheResult, Decision, Grant
+from sidecar.model.listener import Direction, Listener
+from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Match, Route, SubjectPolicy
+from sidecar.model.tokens import Subject
+from sidecar.routing.table import Table
+from sidecar.snapshot import Snapshot
+from tests.support.values import issued, request, route, subject
+
+TOKEN = "subject-token"
+BEARER = (b"Authorization", b"Bearer " + TOKEN.encode())
+GRANT = Grant(issued(), None, "exchange-1", 300.0, CacheResult.MISS)
+
+
+@dataclass
+class Steps:
+    """Fakes of what ``decide`` asks of others, and the order in which it did."""
+
+    taken: list[str] = field(default_factory=list)
+    subject: Subject = field(default_factory=subject)
+    verification: Kind | None = None
+    exchange: Kind | None = None
+    grant: Grant | None = GRANT
+
+    async def verify(self, credential: Credential, allowed: frozenset[str]) -> Subject:
+        self.taken.append(f"verify {credential.token} for {', '.join(sorted(allowed))}")
+        if self.verification is not None:
+            raise refuse(self.verification, "Not verified.")
+        return self.subject
+
+    async def obtain(self, plan: Plan, verified: Subject, head: RequestHead) -> Grant | None:
+        self.taken.append(f"exchange by {plan} for {verified.sub}")
+        if self.exchange is not None:
+            raise refuse(self.exchange, "Not exchanged.", retry_after=7)
+        return self.grant
+
+
+ROUTES = (
+    route(),
+    route("public", match=Match(path_prefix="/public"), asks=None),
+    route(
+        "guarded",
+        match=Match(path_prefix="/guarded"),
+        subject=SubjectPolicy(frozenset({"corp"}), require_scope=("orders.admin",), clients=frozenset({"friend"})),
+    ),
+    route(
+        "small",
+        match=Match(path_prefix="/small"),
+        upstream=replace(route().upstream, max_body_bytes=10, drop_cookies=True),
+    ),
+    route(
+        "proxied",
+        match=Match(path_prefix="/proxied"),
+        subject=SubjectPolicy(frozenset({"corp", "partner"}), header="x-forwarded-access-token"),
+    ),
+)
+
+
+def snapshot(steps: Steps, *routes: Route, direction: Direction = Direction.INGRESS, trusted: str = "") -> Snapshot:
+    compiled = [replace(each, exchange=None) if each.name == "public" else each for each in routes or ROUTES]
+    return Snapshot(
+        listeners={"default": Listener("default", direction, "http", max_header_bytes=65536)},
+        routes={each.name: each for each in compiled},
+        table=Table(compiled),
+        verifier=cast(Verifier, steps),
+        plans={each.name: cast(Plan, f"plan of {each.name}") for each in compiled if each.exchange is not None},
+        pools={},
+        tls={},
+        guarded=GUARDED,
+        trusted_proxies=[ipaddress.ip_network(trusted)] if trusted else [],
+        _closers=(),
+    )
+
+
+async def decided(head: RequestHead, steps: Steps, **settings: Any) -> Decision:
+    return await decide(head, snapshot(steps, **settings), steps.obtain)
+
+
+def refusal(decision: Decision) -> Refusal:
+    assert decision.refusal is not None
+    return decision.refusal
+
+
+async def test_every_step_in_order() -> None:
+    steps = Steps()
+    decision = await decided(request(BEARER), steps)
+    assert steps.taken == [f"verify {TOKEN} for corp", "exchange by plan of orders for alice"]
+    assert (decision.route, decision.subject, decision.grant) == (ROUTES[0], steps.subject, GRANT)
+    assert decision.refusal is None
+    assert decision.left_behind == (TOKEN.encode(),)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (request(BEARER, path=b"/nothing"), Kind.NO_ROUTE),
+        (request(BEARER, path=b"/orders/../x"), Kind.INVALID_REQUEST),
+        (request(BEARER, path=b"/orders/%2fx"), Kind.INVALID_REQUEST),
+    ],
+)
+async def test_without_a_route_nothing_is_looked_at(head: RequestHead, kind: Kind) -> None:
+    steps = Steps()
+    decision = await decided(head, steps)
+    assert refusal(decision).kind is kind
+    assert (decision.route, decision.subject, decision.grant, steps.taken) == (None, None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (request(), Kind.MISSING_TOKEN),
+        (request((b"Authorization", b"Basic YTpi")), Kind.MISSING_TOKEN),
+        (request(BEARER, BEARER), Kind.INVALID_REQUEST),
+        (request(BEARER, (b"X-Any", TOKEN.encode())), Kind.INVALID_REQUEST),
+        (request(BEARER, (b"Cookie", b"a=" + TOKEN.encode())), Kind.INVALID_REQUEST),
+        (request(BEARER, query=b"access_token=x"), Kind.INVALID_REQUEST),
+    ],
+)
+async def test_without_one_credential_nothing_is_verified(head: RequestHead, kind: Kind) -> None:
+    steps = Steps()
+    decision = await decided(head, steps)
+    assert refusal(decision).kind is kind
+    assert (decision.route, decision.subject, steps.taken) == (ROUTES[0], None, [])
+
+
+@pytest.mark.parametrize("kind", [Kind.INVALID_TOKEN, Kind.ISSUER_UNAVAILABLE])
+async def test_without_a_verified_token_nothing_is_exchanged(kind: Kind) -> None:
+    steps = Steps(verification=kind)
+    decision = await decided(request(BEARER), steps)
+    assert refusal(decision).kind is kind
+    assert (decision.route, decision.subject, decision.grant) == (ROUTES[0], None, None)
+    assert steps.taken == [f"verify {TOKEN} for corp"]
+
+
+@pytest.mark.parametrize(
+    ("verified", "kind"),
+    [
+        (subject(scope=frozenset({"orders.admin"})), Kind.POLICY_DENIED),
+        (subject(client_id="friend"), Kind.INSUFFICIENT_SCOPE),
+        (subject(), Kind.POLICY_DENIED),
+    ],
+)
+async def test_what_policy_forbids_is_never_exchanged(verified: Subject, kind: Kind) -> None:
+    steps = Steps(subject=verified)
+    decision = await decided(request(BEARER, path=b"/guarded"), steps)
+    assert refusal(decision).kind is kind
+    assert steps.taken == [f"verify {TOKEN} for corp"]
+    assert (decision.route, decision.subject, decision.grant) == (ROUTES[2], verified, None)  # for the receipt
+
+
+async def test_what_policy_allows_goes_on() -> None:
+    allowed = subject(scope=frozenset({"orders.admin"}), client_id="friend")
+    decision = await decided(request(BEARER, path=b"/guarded"), Steps(subject=allowed))
+    assert (decision.refusal, decision.grant) == (None, GRANT)
+
+
+async def test_a_failed_exchange_is_a_refusal() -> None:
+    steps = Steps(exchange=Kind.EXCHANGE_UNAVAILABLE)
+    decision = await decided(request(BEARER), steps)
+    assert (refusal(decision).kind, refusal(decision).retry_after) == (Kind.EXCHANGE_UNAVAILABLE, 7)
+    assert (decision.route, decision.subject, decision.grant) == (ROUTES[0], steps.subject, None)
+
+
+async def test_a_dry_exchange_has_no_grant() -> None:
+    """What ``explain`` does: every step but the last, and nothing that could be forwarded."""
+    steps = Steps(grant=None)
+    decision = await decided(request(BEARER), steps)
+    assert (decision.route, decision.subject, decision.grant, decision.refusal) == (
+        ROUTES[0],
+        steps.subject,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("fields", [(), (BEARER,), ((b"Authorization", b"Basic YTpi"),), (BEARER, BEARER)])
+async def test_a_route_without_exchange_asks_for_nothing(fields: tuple[tuple[bytes, bytes], ...]) -> None:
+    steps = Steps()
+    decision = await decided(request(*fields, path=b"/public"), steps)
+    assert (decision.refusal, decision.grant, decision.subject, steps.taken) == (None, None, None, [])
+    assert decision.route is not None
+    assert decision.route.name == "public"
+    assert set(decision.left_behind) == ({TOKEN.encode()} if BEARER in fields else set())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request(BEARER, path=b"/public/" + TOKEN.encode()),
+        request(BEARER, (b"X-Any", TOKEN.encode()), path=b"/public"),
+        request(path=b"/public", query=b"access_token=x"),
+    ],
+)
+async def test_also_without_exchange_the_token_may_be_in_one_place_only(head: RequestHead) -> None:
+    assert refusal(await decided(head, Steps())).kind is Kind.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(("length", "fits"), [(None, True), (0, True), (10, True), (11, False), (10**17, False)])
+async def test_a_body_that_says_it_is_too_large_goes_no_further(length: int | None, fits: bool) -> None:
+    steps = Steps()
+    decision = await decided(request(BEARER, path=b"/small", method="PUT", content_length=length), steps)
+    if fits:
+        assert decision.refusal is None
+    else:
+        assert (refusal(decision).kind, refusal(decision).oversize) == (Kind.TOO_LARGE, Oversize.BODY)
+        assert (steps.taken, decision.route) == ([], ROUTES[3])
+
+
+async def test_cookies_that_are_dropped_may_hold_the_token() -> None:
+    head = request(BEARER, (b"Cookie", b"a=" + TOKEN.encode()), path=b"/small")
+    assert (await decided(head, Steps())).refusal is None
+
+
+async def test_on_egress_a_foreign_access_token_may_be_in_the_query() -> None:
+    head = request(BEARER, query=b"access_token=the-applications-own")
+    assert (await decided(head, Steps(), direction=Direction.EGRESS)).refusal is None
+    assert refusal(await decided(head, Steps())).kind is Kind.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(("trusted", "found"), [("127.0.0.0/8", True), ("10.0.0.0/8", False), ("", False)])
+async def test_another_header_counts_only_from_trusted_peers(trusted: str, found: bool) -> None:
+    steps = Steps()
+    head = request((b"X-Forwarded-Access-Token", TOKEN.encode()), path=b"/proxied")
+    decision = await decided(head, steps, trusted=trusted)
+    if found:
+        assert decision.refusal is None
+        assert steps.taken[0] == f"verify {TOKEN} for corp, partner"
+    else:
+        assert refusal(decision).kind is Kind.MISSING_TOKEN
+        assert steps.taken == []
+
+
+async def test_what_to_search_for_is_the_tokens_signature() -> None:
+    jwt = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLW9mLWEtdG9rZW4"
+    decision = await decided(request((b"Authorization", b"Bearer " + jwt)), Steps())
+    assert decision.left_behind == (b"c2lnbmF0dXJlLW9mLWEtdG9rZW4",)
+
+
+async def test_an_error_that_is_no_refusal_is_not_hidden() -> None:
+    async def broken(*_: object) -> Grant | None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await decide(request(BEARER), snapshot(Steps()), broken)
+
+
+async def test_no_decision_shows_a_token() -> None:
+    decision = await decided(request(BEARER), Steps())
+    assert TOKEN not in repr(decision)
+    assert GRANT.token.token not in repr(decision)
