@@ -362,12 +362,40 @@ async def test_a_drain(tmp_path: Path) -> None:
         assert not running.done()
         held.answer.set()
         assert ((await running).status, (await running).body) == (200, b"done")
+        assert (await running).value("connection") == "close"  # though it began before the drain
         async with asyncio.timeout(BOUND):
             await draining
         assert await ended(connection)
         assert (await ask(it.port("admin"), get("/readyz"))).status == 503  # probed to the end
         for _, writer in (connection, idle, kept):
             writer.close()
+
+
+async def test_a_refusal_of_what_began_before_the_drain_tells_to_go(tmp_path: Path) -> None:
+    """The upstream breaks off once the drain has begun; the listener is still open, so that only the head tells."""
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await leave.wait()
+        writer.close()
+
+    text = SIMPLE.replace("delay: 0s", "delay: 10s")
+    async with await asyncio.start_server(upstream, "127.0.0.1", 0) as server, asyncio.timeout(BOUND):
+        port = server.sockets[0].getsockname()[1]
+        async with running_gateway(tmp_path, text.replace("PORT", str(port))) as it:
+            connection = await asyncio.open_connection("127.0.0.1", it.port())
+            running = asyncio.create_task(exchange(connection, keep()))
+            await arrived.wait()
+            draining = asyncio.create_task(it.app.drain())
+            await asyncio.sleep(0)
+            leave.set()
+            answer = await running
+            assert (answer.status, answer.value("connection")) == (502, "close")
+            assert await ended(connection)
+            connection[1].close()
+            draining.cancel()
 
 
 @pytest.mark.parametrize("grace", ["0s", "50ms"])

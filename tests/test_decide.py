@@ -78,6 +78,7 @@ def snapshot(steps: Steps, *routes: Route, direction: Direction = Direction.INGR
         plans={each.name: cast(Plan, f"plan of {each.name}") for each in compiled if each.exchange is not None},
         pools={},
         tls={},
+        credentials=frozenset(),
         guarded=GUARDED,
         trusted_proxies=[ipaddress.ip_network(trusted)] if trusted else [],
         _closers=(),

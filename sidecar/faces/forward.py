@@ -40,15 +40,23 @@ _AUTHORIZATION: Final = b"authorization"
 
 
 def upstream_head(
-    request: RequestHead, decision: Decision, route: Route, listener: Listener, *, trusted_peer: bool, own_via: bytes
+    request: RequestHead,
+    decision: Decision,
+    route: Route,
+    listener: Listener,
+    *,
+    credentials: frozenset[bytes],
+    trusted_peer: bool,
+    own_via: bytes,
 ) -> bytes:
     """Return the complete head of the request that goes upstream.
 
-    trusted_peer: what the peer says of earlier hops is passed on, with ours added.
+    credentials: lower-case names of fields that carry a token on any route; what a caller sends in one stops here on
+    all of them. trusted_peer: what the peer says of earlier hops is passed on, with ours added.
     Refused (LEAK_GUARD): the caller's token is in it, by whatever way it came there.
     """
     upstream = route.upstream
-    dropped = _NEVER_FORWARDED | {upstream.token_header.lower(), route.subject.header.encode()}
+    dropped = _NEVER_FORWARDED | credentials
     if upstream.drop_cookies:
         dropped |= {b"cookie"}
     host = request.authority if upstream.preserve_host and request.authority else upstream.host_header

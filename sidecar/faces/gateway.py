@@ -84,8 +84,6 @@ class Gateway:
         """Serve one request that came to a listener."""
         snapshot = self._state.snapshot
         passage = _Passage(incoming, snapshot.listeners[listener], snapshot, self._now())
-        if self._state.draining:
-            incoming.keep_open = False
         try:
             response = await self._ask_upstream(passage)
             await self._return(passage, response)
@@ -135,6 +133,7 @@ class Gateway:
             decision,
             route,
             passage.listener,
+            credentials=snapshot.credentials,
             trusted_peer=snapshot.trusts(request.peer),
             own_via=self._via,
         )
@@ -152,6 +151,7 @@ class Gateway:
         request, route = passage.request, passage.decision.route
         if request is not None and route is not None:
             issued, idle = _issued(passage.decision), route.upstream.read_idle
+            self._end_if_draining(passage.incoming)
             await return_response(passage.incoming, request, response, issued=issued, idle=idle)
 
     def _answer(self, passage: _Passage, refusal: Refusal) -> None:
@@ -165,8 +165,14 @@ class Gateway:
         if incoming.started:
             incoming.cut()
             return
+        self._end_if_draining(incoming)
         with suppress(ClientGone):
             incoming.write(written(response, request, keep_open=incoming.keep_open))
+
+    def _end_if_draining(self, incoming: Incoming) -> None:
+        """Say with the response's head that no other follows; a drain may have begun since the request did."""
+        if self._state.draining:
+            incoming.keep_open = False
 
     def _account(self, passage: _Passage) -> None:
         duration = self._now() - passage.began

@@ -18,6 +18,7 @@ from sidecar.oauth.metadata import MetadataSource, MetadataUnavailable
 from sidecar.oauth.secrets import SecretError, read_file
 
 UNKNOWN_KEY_EVERY: Final = 30.0  # seconds between two looks that unknown keys may cause
+LOOK_FIRST: Final = -1  # no generation: what was remembered is not to be trusted before somebody looked
 _RANDOM: Final = SystemRandom()
 
 
@@ -122,25 +123,25 @@ class KeySource:
     def use(self) -> int:
         """Return the generation, for whoever remembers what was verified; to be called on every use of such a memory.
 
-        It starts a look in the background when one is due, and forgets keys that are too old, as `keys` does. Needs a
-        running event loop.
+        LOOK_FIRST, which matches no memory, where `keys` would wait for a look: then verify again. It starts a look in
+        the background when one is due, and forgets keys that are too old, as `keys` does. Needs a running event loop.
         """
         now = self._clock.monotonic()
         if now >= self._look_at:
             if self._keys is not None and now >= self._good_until:
                 self._forget()
             self._flight.start()
-        return self.generation
+        # A key that was taken back while nobody asked is not used even once more.
+        long_idle = self._flight.under_way and now - self._looked_at >= 2 * self._location.max_age
+        return LOOK_FIRST if self._keys is None or long_idle else self.generation
 
     async def keys(self) -> VerificationKeys:
         """Return the keys, without waiting where somebody looked of late.
 
         IssuerUnavailable: none could be had yet, or the last ones are older than keys_stale.
         """
-        self.use()
-        idle = self._clock.monotonic() - self._looked_at
-        if self._keys is None or idle >= 2 * self._location.max_age:
-            await self._flight.join()  # a key that was taken back while nobody asked is not used even once more
+        if self.use() == LOOK_FIRST:
+            await self._flight.join()
         if self._keys is None:
             raise IssuerUnavailable(self._flight.retry_after, self._reason)
         return self._keys

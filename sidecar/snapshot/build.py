@@ -32,7 +32,7 @@ class Snapshot:
     """Everything requests are decided by.
 
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name.
-    guarded: see ``inbound.accept``.
+    guarded: see ``inbound.accept``. credentials: see ``faces.forward``.
     """
 
     listeners: Mapping[str, Listener]
@@ -43,6 +43,7 @@ class Snapshot:
     plans: Mapping[str, Plan]
     pools: Mapping[str, Pool]
     guarded: frozenset[bytes]
+    credentials: frozenset[bytes]
     trusted_proxies: Sequence[Network]
     _closers: Sequence[Callable[[], Awaitable[None]]] = field(repr=False)
 
@@ -87,7 +88,8 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
         verifier=Verifier(tuple(peers.issuers.values()), clock),
         plans={route.name: _plan(loaded, route, route.exchange, peers) for route in compiled if route.exchange},
         pools=pools,
-        guarded=_guarded(compiled),
+        guarded=GUARDED | _credentials(compiled),
+        credentials=_credentials(compiled),
         trusted_proxies=loaded.config.gateway.trusted_proxies,
         _closers=peers.closers,
     )
@@ -135,7 +137,7 @@ def _endpoint(section: ServerSection) -> str:
     return section.token_endpoint or section.discovery_url or section.issuer or ""
 
 
-def _guarded(routes: list[Route]) -> frozenset[bytes]:
-    configured = {route.upstream.token_header.lower() for route in routes}
-    configured |= {route.subject.header.encode() for route in routes}
-    return GUARDED | configured
+def _credentials(routes: list[Route]) -> frozenset[bytes]:
+    """The fields that carry a token on any route, either way."""
+    ways_out = {route.upstream.token_header.lower() for route in routes}
+    return frozenset(ways_out | {route.subject.header.encode() for route in routes})

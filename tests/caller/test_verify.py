@@ -548,6 +548,25 @@ async def test_a_key_that_is_gone_is_dead_as_soon_as_the_set_was_read(door: Door
     assert (await door.verify(door.token(key=OTHER))).sub == "alice"
 
 
+async def test_a_key_that_is_gone_since_long_lets_nobody_in_even_once(door: Door) -> None:
+    """Remembered or not: nobody asked for a while, so the keys are looked at before the token is used."""
+    token = door.token()
+    await door.verify(token)
+    door.keys.shelf.document = jwk_set([OTHER])
+    door.time.monotonic += 601
+    await door.invalid(token, "no key fits")
+
+
+async def test_a_remembered_token_outlives_a_silence(door: Door) -> None:
+    token = door.token()
+    first = await door.verify(token)
+    for silence in range(1, 4):
+        door.time.monotonic += 601
+        assert await door.verify(token) == first
+        assert await door.verify(token) == first
+        assert door.keys.checked == 1 + silence  # by the keys as they are now, and then remembered again
+
+
 async def test_other_keys_beside_it_do_not_make_it_invalid(door: Door) -> None:
     token = door.token()
     await door.verify(token)

@@ -88,7 +88,7 @@ def test_a_rotated_actor_token_keeps_its_key_and_is_sent_fresh() -> None:
 @given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=4, unique=True))
 def test_no_splitting_of_the_same_text_shares_a_key(parts: list[str]) -> None:
     text = "".join(parts)
-    keys = {}
+    keys: dict[bytes, tuple[str, ...]] = {}
     for count in range(len(text)):
         for cuts in combinations(range(1, len(text)), count):
             bounds = [0, *cuts, len(text)]

@@ -21,6 +21,8 @@ Field = tuple[bytes, bytes]
 INGRESS = Listener("default", Direction.INGRESS, "http", max_header_bytes=65536)
 EGRESS = Listener("out", Direction.EGRESS, "http", max_header_bytes=65536)
 SECURE = Listener("secure", Direction.INGRESS, "https", max_header_bytes=65536)
+#: What some other route of the same gateway takes or sends tokens in.
+TAKEN_ELSEWHERE = frozenset({b"x-other-route-token"})
 VIA = b"sidecar-0123456789abcdef"
 ISSUED = b"issued-token"
 SUBJECT = (b"Authorization", b"Bearer subject-token")
@@ -47,11 +49,18 @@ def head_of(
     return upstream_head(
         head,
         granted() if decision is None else decision,
-        to or route(),
+        served := to or route(),
         listener,
+        credentials=TAKEN_ELSEWHERE | {served.upstream.token_header.lower(), served.subject.header.encode()},
         trusted_peer=trusted_peer,
         own_via=VIA,
     )
+
+
+def test_what_carries_a_token_on_another_route_stops_on_this_one_too() -> None:
+    head = head_of(request((b"X-Other-Route-Token", b"raw-token"), (b"X-Kept", b"1")))
+    assert b"raw-token" not in head
+    assert values(head, b"x-kept") == [b"1"]
 
 
 def fields_of(head: bytes) -> list[Field]:

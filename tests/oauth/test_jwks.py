@@ -12,6 +12,7 @@ from joserfc.jwk import Key
 from sidecar.oauth import jwt
 from sidecar.oauth.http import PeerClient
 from sidecar.oauth.jwks import (
+    LOOK_FIRST,
     UNKNOWN_KEY_EVERY,
     FileKeys,
     IssuerUnavailable,
@@ -144,6 +145,34 @@ async def test_memories_of_verified_tokens_keep_the_keys_fresh() -> None:
     issuer.source.use()  # nobody verifies anything
     await issuer.settle()
     assert issuer.source.generation == 2
+
+
+async def test_after_a_long_silence_no_memory_is_to_be_used_before_a_look() -> None:
+    issuer = Issuer("one", "two")
+    assert issuer.source.use() == LOOK_FIRST  # nothing was ever read
+    assert await issuer.accepts("one")
+    issuer.shelf.document = published("two")
+    issuer.time.advance(2 * 300 - 1)
+    generation = issuer.source.use()  # a look begins, and is not waited for
+    assert generation != LOOK_FIRST
+    await issuer.settle()
+    issuer.time.advance(2 * 300)
+    assert issuer.source.use() == LOOK_FIRST
+    await issuer.settle()
+    assert issuer.source.use() == generation + 1
+    assert not await issuer.accepts("one")
+
+
+async def test_a_look_that_failed_after_a_long_silence_leaves_memories_as_they_were() -> None:
+    issuer = Issuer("one")
+    assert await issuer.accepts("one")
+    issuer.shelf.document = None
+    for _ in range(3):
+        issuer.time.advance(2 * 300)
+        assert issuer.source.use() == LOOK_FIRST
+        await issuer.settle()
+        assert issuer.source.use() == 1  # the last good keys serve on
+    assert issuer.shelf.reads == 4
 
 
 # --- unknown keys
