@@ -12,7 +12,10 @@ import sidecar
 COMMANDS: Final = {
     "run": "serve",
     "check": "say what is wrong with a configuration file",
+    "diff": "tell which requests change between two configuration files",
+    "schema": "print the JSON Schema of a configuration file, for editors",
     "explain": "tell what would become of a request, step by step",
+    "exchange": "make one exchange, and say whose fault a failure is",
     "sts": "run the embedded authorization server, for development only",
     "demo": "show everything on loopback",
 }

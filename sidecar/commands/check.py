@@ -1,10 +1,15 @@
-"""``sidecar check``: everything that ``run`` would refuse, without serving."""
+"""``sidecar check``: everything that ``run`` would refuse, without serving, and what may not be meant."""
 
 import argparse
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sidecar
-from sidecar.commands.configuration import add_config, load_or_explain
+from sidecar.commands import team
+from sidecar.commands.lint.report import FORMATS, Report
+from sidecar.commands.lint.verdict import judge
 from sidecar.config.problems import ConfigError
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
@@ -12,18 +17,49 @@ from sidecar.snapshot import build
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_config(parser)
+    team.add(parser)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="for people (the default) or for programs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check a file. 0 where it is good, 2 where it is not, with all its problems on stderr."""
-    loaded = load_or_explain(arguments.config)
-    if loaded is None:
+    """Check a file and tell. 0 where it is good, 1 where something may not be meant, 2 where it can't be served."""
+    if (misused := team.misused(arguments)) is not None:
+        print(f"sidecar check: {misused}", file=sys.stderr)
         return 2
+    if arguments.export_house is not None:
+        return team.export(arguments.config, arguments.export_house)
+    with _no_garbage():
+        if arguments.as_team is not None:
+            report = team.check(arguments.as_team, arguments.house, arguments.files)
+        else:
+            report = _check(arguments.config)
+    FORMATS[arguments.format](report)
+    return report.status
+
+
+def _check(file: str) -> Report:
+    from sidecar.config.load import load  # brings pydantic, which a serving process does without
+
     try:
+        loaded = load(file)
         snapshot = build(loaded, Metrics(sidecar.__version__))
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{arguments.config}: {len(snapshot.routes)} routes, no problems")
-    return 0
+        return Report(file, errors=error.problems)
+    if isolated := [problem for include in loaded.includes for problem in include.problems]:
+        return Report(file, errors=tuple(sorted(isolated)))
+    if problems := tuple(problem for included in loaded.includes for problem in included.problems):
+        return Report(file, errors=problems)
+    verdict = judge(loaded, tuple(snapshot.routes.values()))
+    return Report(file, routes=len(snapshot.routes), lints=verdict.lints, accepted=verdict.accepted)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Look for no garbage: all of a file is held to the end, and going through it again and again takes longest."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

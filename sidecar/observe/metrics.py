@@ -94,6 +94,12 @@ class Metrics:
             "When the configuration in use was loaded.",
             registry=registry,
         )
+        self.config_include_successful = Gauge(
+            "token_sidecar_config_include_successful",
+            "1 when the include's present files are in use.",
+            ("include",),
+            registry=registry,
+        )
         self.secret_reloads = Counter(
             "token_sidecar_secret_reloads", "Secret files read again.", ("secret", "outcome"), registry=registry
         )
@@ -157,6 +163,12 @@ class Metrics:
         _forget_others(self.authorization_server_available, "authorization_server", authorization_servers)
         _forget_others(self.trusted_issuer_available, "issuer", trusted_issuers)
         _forget_others(self.jwks_refreshes, "issuer", trusted_issuers)
+
+    def define_includes(self, successful: Mapping[str, bool]) -> None:
+        """Say of each include whether its present files are in use, and forget those that are no longer defined."""
+        _forget_others(self.config_include_successful, "include", successful.keys())
+        for name, taken in successful.items():
+            self.config_include_successful.labels(name).set(taken)
 
     def forget(self, route: str) -> None:
         """Drop all series of a route; requests still under way may go on counting into their own ``RouteMetrics``."""

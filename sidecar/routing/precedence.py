@@ -8,9 +8,9 @@ goes before a route is narrower in at least one of host, path, methods and heade
 there (a label, a segment or depth, a method, a field) always has a value that no finite set of others names.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Final
 
 from sidecar.model.route import Match, Route
@@ -23,6 +23,7 @@ from sidecar.routing.conditions import (
     path_pattern,
     takes_host,
 )
+from sidecar.routing.ties import Meeting
 from sidecar.wire.grammar import FIELD_VALUE, TOKEN, GrammarError, host_of
 from sidecar.wire.target import canonical
 
@@ -84,9 +85,9 @@ def decided_by(first: Rank, second: Rank) -> str | None:
 def conflicts(routes: Sequence[Route]) -> list[Conflict]:
     """Return what is wrong with and between routes; empty means that each of them wins some request.
 
-    Told are routes that no request can meet, and each pair of routes of one listener that tie: equal in host pattern,
-    path and in whether methods and header fields are given, where one request can meet the methods and fields of both.
-    A pair that ties for several hosts is told once, the later route as ``route``.
+    Told are routes that no request can meet, and those that tie with an earlier one of their listener: equal in host
+    pattern, path and in whether methods and header fields are given, where one request can meet the methods and fields
+    of both. A route is told once, with the first that it ties with.
     """
     found = [Conflict(route.name, "", why) for route in routes if (why := _impossible(route.match)) is not None]
     groups: dict[tuple[str, str, PathPattern], list[Route]] = {}
@@ -94,12 +95,17 @@ def conflicts(routes: Sequence[Route]) -> list[Conflict]:
         pattern = path_pattern(route.match)
         for host in host_patterns(route.match):
             groups.setdefault((route.listener, host, pattern), []).append(route)
-    ties: dict[tuple[int, int], Conflict] = {}
+    ties: dict[int, Conflict] = {}
     for (_, host, _), group in groups.items():
-        for other, route in combinations(group, 2):
-            if _meet(other.match, route.match):
+        if len(group) == 1:
+            continue
+        before: defaultdict[tuple[bool, bool], Meeting] = defaultdict(Meeting)
+        for route in group:
+            meeting = before[bool(route.match.methods), bool(route.match.headers)]
+            if (other := meeting.first(route.match)) is not None:
                 why = f"takes requests for {host or 'any host'} that {other.name} takes too, and neither goes first"
-                ties.setdefault((id(other), id(route)), Conflict(route.name, other.name, why))
+                ties.setdefault(id(route), Conflict(route.name, other.name, why))
+            meeting.add(route)
     return found + list(ties.values())
 
 
@@ -111,16 +117,6 @@ def _path_rank(pattern: PathPattern) -> tuple[int, ...]:
             return (pattern.kind, *(segment is None for segment in pattern.segments))
         case PathKind.PREFIX:
             return (pattern.kind, -len(pattern.segments))
-
-
-def _meet(one: Match, two: Match) -> bool:
-    """Whether one request can meet the methods and fields of both, neither giving more than the other."""
-    if bool(one.methods) != bool(two.methods) or bool(one.headers) != bool(two.headers):
-        return False
-    if one.methods and not methods_of(one) & methods_of(two):
-        return False
-    values = dict(one.headers)
-    return all(values.get(name, value) == value for name, value in two.headers)
 
 
 def _impossible(match: Match) -> str | None:

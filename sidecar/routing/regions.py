@@ -14,7 +14,7 @@ from typing import Final
 
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
-from sidecar.routing.conditions import ANY_HOST, PathKind, PathPattern, matched_method
+from sidecar.routing.conditions import ANY_HOST, PathKind, matched_method
 from sidecar.routing.index import HostIndex
 from sidecar.routing.precedence import best_rank
 from sidecar.routing.rules import Box, Rule, Rules, rules_of
@@ -62,7 +62,7 @@ def regions(old: Sequence[Route], new: Sequence[Route], differ: Differ) -> list[
     found = [
         region
         for listener, mine, other in _pairs(*sides)
-        if differ(mine and mine.route, other and other.route)
+        if differ(_route(mine), _route(other))
         and (region := _region(sides, ordinary, listener, mine, other)) is not None
     ]
     return sorted(_merged(found), key=lambda region: (region.listener, region.hosts, _order(region.boxes[0])))
@@ -92,7 +92,7 @@ class _Side:
         winners = self._winners.get(request.listener)
         route = None if winners is None else winners.find(request, matched_method(request), request.path)
         if route is None or rule is None:
-            return route is rule
+            return route is None and rule is None
         return route is rule.route and best_rank(route.match, request.host) == rule.rank
 
 
@@ -113,7 +113,7 @@ class _Ordinary:
 
     def prettiest(self, listener: str, box: Box, serves: Callable[[RequestHead], bool]) -> RequestHead:
         """Return the request of a box that is easiest to read of those that ``serves`` takes."""
-        methods = [method for method in ("GET", *sorted(box.methods), self._method) if method in (box.methods or method)]
+        methods = sorted(box.methods, key=lambda method: (method != "GET", method)) or ["GET", self._method]
         least = len(box.path.segments)
         tries = (self.request(listener, box, way, depth) for depth in range(least, self._depth + 1) for way in methods)
         return next(filter(serves, tries))
@@ -181,10 +181,17 @@ def _region(
     if not methods:
         return None
     box = replace(box, methods=frozenset(filter(None, methods)))
-    exceptions, more = _exceptions(_before(sides, listener, box, (old, new)))
-    example = ordinary.prettiest(listener, box, serves)
-    own_hosts = tuple(replace(each, host=ANY_HOST) if each.host == box.host else each for each in exceptions)
-    return Region(listener, old and old.route, new and new.route, (box,), own_hosts, more, example)
+    kept, more = _largest(_before(sides, listener, box, (old, new)))
+    exceptions = [replace(each, host=ANY_HOST) if each.host == box.host else each for each in kept]
+    return Region(
+        listener=listener,
+        old=_route(old),
+        new=_route(new),
+        boxes=(box,),
+        exceptions=tuple(sorted(exceptions, key=_order)),
+        more=more,
+        example=ordinary.prettiest(listener, box, serves),
+    )
 
 
 def _before(
@@ -197,17 +204,17 @@ def _before(
                 yield shared
 
 
-def _exceptions(boxes: Iterable[Box]) -> tuple[tuple[Box, ...], bool]:
-    """Those that no other one takes, ordered; and whether there are more than are told."""
+def _largest(boxes: Iterable[Box]) -> tuple[list[Box], bool]:
+    """Those that are in no other one, and whether there are more than are told."""
     kept: list[Box] = []
     for box in boxes:
         if any(each.meet(box) == box for each in kept):
             continue
         kept = [each for each in kept if box.meet(each) != each]
         if len(kept) == MOST_EXCEPTIONS:
-            return tuple(sorted(kept, key=_order)), True
+            return kept, True
         kept.append(box)
-    return tuple(sorted(kept, key=_order)), False
+    return kept, False
 
 
 def _merged(found: Iterable[Region]) -> Iterator[Region]:
@@ -220,6 +227,10 @@ def _merged(found: Iterable[Region]) -> Iterator[Region]:
     for group in alike.values():
         group.sort(key=lambda region: region.hosts)
         yield replace(group[0], boxes=tuple(box for region in group for box in region.boxes))
+
+
+def _route(rule: Rule | None) -> Route | None:
+    return None if rule is None else rule.route
 
 
 def _order(box: Box) -> tuple[object, ...]:

@@ -1,12 +1,13 @@
 """Routes as boxes of requests: where two of them meet, and which of very many meet one.
 
-A rule is a route under one of its host patterns, which is what the order of ``precedence`` goes by. Nothing here decides
-which rule serves a request; that is ``index``'s. Pure; hosts and paths as in RFC 9110 §7.2 and RFC 3986 §3.3.
+A rule is a route under one of its host patterns, which is what the order of ``precedence`` goes by. Nothing here
+decides which rule serves a request; that is ``index``'s. Pure; hosts as in RFC 9110 §7.2, paths as in RFC 3986 §3.3.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from sidecar.model.route import Route
 from sidecar.routing.conditions import (
@@ -74,7 +75,7 @@ class Rules:
     def meeting(self, box: Box) -> Iterator[tuple[Rule, Box]]:
         """Yield the rules that take some request of a box, and what they take of it; shorter paths of a host first."""
         for host in (box.host, *_above(box.host), *self._below.get(box.host, ())):
-            for rule in self._hosts[host].meeting(box.path) if host in self._hosts else ():
+            for rule in self._hosts[host].meeting(box) if host in self._hosts else ():
                 if (shared := rule.box.meet(box)) is not None:
                     yield rule, shared
 
@@ -82,30 +83,36 @@ class Rules:
 class _Node:
     """One segment deep in a tree of path patterns."""
 
-    __slots__ = ("_below", "_rules")
+    __slots__ = ("below", "rules")
 
     def __init__(self) -> None:
-        self._below: dict[bytes | None, _Node] = {}
-        self._rules: list[Rule] = []
+        self.below: dict[bytes | None, _Node] = {}
+        self.rules: dict[tuple[bytes, ...], dict[tuple[bytes, ...], list[Rule]]] = {}  # by fields' names and values
 
     def add(self, rule: Rule) -> None:
         node = self
         for segment in rule.box.path.segments:
-            node = node._below.setdefault(segment, _Node())
-        node._rules.append(rule)
+            node = node.below.setdefault(segment, _Node())
+        wanted = dict(sorted(rule.box.headers))
+        node.rules.setdefault(tuple(wanted), {}).setdefault(tuple(wanted.values()), []).append(rule)
 
-    def meeting(self, path: PathPattern) -> Iterator[Rule]:
-        """Yield rules whose path may meet a pattern, and every one whose path does."""
+    def meeting(self, box: Box) -> Iterator[Rule]:
+        """Yield rules whose path and fields may meet a box, and every one whose path and fields do."""
+        path, wanted = box.path, dict(box.headers)
         nodes = deque([(self, 0)])
         while nodes:
             node, depth = nodes.popleft()
-            yield from node._rules
+            for names, by_values in node.rules.items():
+                if all(name in wanted for name in names):
+                    yield from by_values.get(tuple(wanted[name] for name in names), ())
+                else:
+                    yield from chain.from_iterable(by_values.values())
             if depth < len(path.segments):
-                wanted = path.segments[depth]
-                keys = node._below.keys() if wanted is None else (wanted, None)
-                nodes.extend((node._below[key], depth + 1) for key in keys if key in node._below)
+                segment = path.segments[depth]
+                keys = node.below.keys() if segment is None else (segment, None)
+                nodes.extend((node.below[key], depth + 1) for key in keys if key in node.below)
             elif path.kind is PathKind.PREFIX:
-                nodes.extend((below, depth + 1) for below in node._below.values())
+                nodes.extend((below, depth + 1) for below in node.below.values())
 
 
 def _above(host: str) -> Iterator[str]:

@@ -33,6 +33,7 @@ class Snapshot:
 
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``.
+    include_problems: why the present files of some includes are not in use, a line each with its place.
     """
 
     listeners: Mapping[str, Listener]
@@ -45,6 +46,7 @@ class Snapshot:
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
     trusted_proxies: Sequence[Network]
+    include_problems: tuple[str, ...]
     _closers: Sequence[Callable[[], Awaitable[None]]] = field(repr=False)
 
     def trusts(self, peer: str | None) -> bool:
@@ -80,6 +82,7 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
     pools = _pools(loaded, compiled, clock, problems)
     if problems:
         raise ConfigError(problems)
+    metrics.define_includes({included.name: not included.problems for included in loaded.includes})
     return Snapshot(
         listeners=compile_listeners(loaded),
         tls=tls,
@@ -91,6 +94,7 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
         guarded=GUARDED | _credentials(compiled),
         credentials=_credentials(compiled),
         trusted_proxies=loaded.config.gateway.trusted_proxies,
+        include_problems=tuple(str(problem) for included in loaded.includes for problem in included.problems),
         _closers=peers.closers,
     )
 

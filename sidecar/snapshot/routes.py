@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from sidecar.config.addresses import URL
 from sidecar.config.loaded import Loaded
+from sidecar.config.matches import match_of
 from sidecar.config.schema import Config, PeerTLS
 from sidecar.config.schema import Exchange as ExchangeSection
 from sidecar.config.schema import Expect as ExpectSection
-from sidecar.config.schema import Match as MatchSection
 from sidecar.config.schema import Route as RouteSection
 from sidecar.exchange.dialects import Dialect
 from sidecar.model.route import (
@@ -15,8 +15,6 @@ from sidecar.model.route import (
     Exchange,
     Expect,
     Expected,
-    Match,
-    PathRelaxation,
     Route,
     SubjectPolicy,
     Upstream,
@@ -33,7 +31,7 @@ def compile_route(loaded: Loaded, index: int, dialects: dict[str, Dialect]) -> R
     return Route(
         name=section.name,
         listener=config.listener_of(section),
-        match=_match(section.match),
+        match=match_of(section.match),
         upstream=_upstream(section, config),
         subject=SubjectPolicy(
             issuers=frozenset(config.issuers_of(section)),
@@ -53,17 +51,6 @@ def peer_tls(section: PeerTLS | None) -> TLS:
     if section is None:
         return TLS()
     return TLS(section.ca_file, section.cert_file, section.key_file, section.server_name)
-
-
-def _match(section: MatchSection) -> Match:
-    return Match(
-        hosts=section.hosts or (),
-        path=section.path,
-        path_prefix=section.path_prefix,
-        methods=frozenset(section.methods or ()),
-        headers=tuple((name.lower().encode(), value.encode()) for name, value in section.headers.items()),
-        allow=frozenset(PathRelaxation(name) for name in section.allow),
-    )
 
 
 def _upstream(route: RouteSection, config: Config) -> Upstream:

@@ -1,17 +1,16 @@
 """From the embedded server's YAML file to its ``Config``: everything that is wrong with the file, told at once.
 
 Secrets and keys come from files or the environment, never from the file itself; relative paths start at its folder.
-A value is never repeated in a message.
+A value is never repeated in a message. How YAML is read, and where its keys stand, is ``sidecar.sts.document``'s.
 """
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import yaml
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from pydantic import ValidationError
@@ -19,14 +18,20 @@ from pydantic import ValidationError
 from sidecar.model.tokens import Semantics
 from sidecar.oauth.jwt import KeyFormatError, VerificationKeys, strict_json
 from sidecar.sts.config import AuthMethod, Client, Config, OwnToken, Pattern, Policy, TrustedIssuer
+from sidecar.sts.document import START, Document, DocumentError, Mark, parse
 from sidecar.sts.schema import ClientSection, ConfigFile, PatternSection, PolicySection, TrustedIssuerSection
+
+KeyPath = tuple[str | int, ...]
 
 _WORDING: Final = {"extra_forbidden": "unknown key", "missing": "is required"}
 _SECRET_METHODS: Final = frozenset((AuthMethod.BASIC, AuthMethod.POST))
 
 
 class ConfigError(Exception):
-    """The file can't be used; ``problems`` are lines of ``file: key: what is wrong``, all there are."""
+    """The file can't be used; ``problems`` are lines of ``file:line:column: key: what is wrong``, all there are.
+
+    A file that can't be read has no lines.
+    """
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -38,7 +43,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Config:
     reader = _Reader(Path(path), environ)
     config = reader.config()
     if reader.problems or config is None:
-        raise ConfigError(tuple(f"{path}: {problem}" for problem in reader.problems))
+        raise ConfigError(tuple(f"{path}{problem}" for _, problem in sorted(reader.problems)))
     return config
 
 
@@ -48,7 +53,9 @@ class _Reader:
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self._path = path
         self._environ = environ
-        self.problems: list[str] = []
+        self._document = Document(None, None)
+        #: Where, and what: the rest of the line after the file's name.
+        self.problems: list[tuple[Mark, str]] = []
 
     def config(self) -> Config | None:
         file = self._parse()
@@ -58,94 +65,101 @@ class _Reader:
         trusted = tuple(self._trusted(n, section) for n, section in enumerate(file.trusted_issuers))
         issuers = [file.issuer, *(section.issuer for section in file.trusted_issuers)]
         if len(set(issuers)) < len(issuers):
-            self.problems.append("trusted_issuers: an issuer is named twice, or is this server itself")
+            self._wrong(("trusted_issuers",), "an issuer is named twice, or is this server itself")
         policies = tuple(self._policy(n, section, file, issuers) for n, section in enumerate(file.policies))
         return Config(file.issuer, file.listen, file.algorithm, file.lifetime, clients, trusted, policies)
 
     def _parse(self) -> ConfigFile | None:
-        text = self._read("", self._path)
-        if text is None:
+        try:
+            data = self._path.read_bytes()
+        except OSError as error:
+            self.problems.append((START, f": can't be read: {error.strerror or 'unknown error'}"))
+            return None
+        except ValueError:
+            self.problems.append((START, ": not the name of a file"))
             return None
         try:
-            document = yaml.load(text.decode("utf-8"), _UniqueKeys)  # noqa: S506 — a SafeLoader
-        except yaml.MarkedYAMLError as error:
-            place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-            self.problems.append(f"{place}{error.problem or 'not YAML'}")
-            return None
-        except (yaml.YAMLError, ValueError, RecursionError):
-            self.problems.append("not a YAML file in UTF-8")
+            self._document = parse(data)
+        except DocumentError as error:
+            self._wrong_at(error.mark, str(error))
             return None
         try:
-            return ConfigFile.model_validate(document)
+            return ConfigFile.model_validate(self._document.content)
         except ValidationError as error:
             for problem in error.errors(include_input=False, include_url=False):
-                what = _WORDING.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-                key = ".".join(map(str, problem["loc"]))
-                self.problems.append(f"{key}: {what}" if key else what)
+                self._wrong(problem["loc"], _WORDING.get(problem["type"], problem["msg"].removeprefix("Value error, ")))
             return None
 
+    def _wrong(self, path: KeyPath, what: str) -> None:
+        """Note what is wrong at a key."""
+        key = ".".join(map(str, path))
+        self._wrong_at(self._document.mark(path), f"{key}: {what}" if key else what)
+
+    def _wrong_at(self, mark: Mark, what: str) -> None:
+        self.problems.append((mark, f":{mark.line}:{mark.column}: {what}"))
+
     def _client(self, name: str, section: ClientSection) -> Client:
-        key = f"clients.{name}"
+        key: KeyPath = ("clients", name)
         methods = tuple(AuthMethod(method) for method in section.auth_methods)
         own = section.client_credentials
         if AuthMethod.NONE in methods and (len(methods) > 1 or own is not None):
             # A client that need not prove who it is gets nothing for itself (RFC 6749 §4.4).
-            self.problems.append(f"{key}.auth_methods: none allows no other method and no client_credentials")
+            self._wrong((*key, "auth_methods"), "none allows no other method and no client_credentials")
         secret = self._secret(key, section)
         if (secret is None) == (not _SECRET_METHODS.isdisjoint(methods)):
-            self.problems.append(f"{key}: a secret (secret_file or secret_env) belongs to the client_secret methods")
+            self._wrong(key, "a secret (secret_file or secret_env) belongs to the client_secret methods")
         keys = (
-            None if section.public_key_file is None else self._keys(f"{key}.public_key_file", section.public_key_file)
+            None if section.public_key_file is None else self._keys((*key, "public_key_file"), section.public_key_file)
         )
         if (section.public_key_file is None) == (AuthMethod.PRIVATE_KEY_JWT in methods):
-            self.problems.append(f"{key}: public_key_file belongs to private_key_jwt")
+            self._wrong(key, "public_key_file belongs to private_key_jwt")
         own_token = (
             None if own is None else OwnToken(own.sub or name, tuple(own.audience), tuple(own.scope), own.claims)
         )
         return Client(name, methods, secret, keys, tuple(section.audience), own_token)
 
-    def _secret(self, key: str, section: ClientSection) -> str | None:
+    def _secret(self, key: KeyPath, section: ClientSection) -> str | None:
         """The client's secret; an empty text where one is named but can't be had, which was then told."""
         if section.secret_file is not None and section.secret_env is not None:
-            self.problems.append(f"{key}: secret_file and secret_env can't both be given")
+            self._wrong(key, "secret_file and secret_env can't both be given")
         if section.secret_file is not None:
-            data = self._read(f"{key}.secret_file: ", self._path.parent / section.secret_file)
+            data = self._read((*key, "secret_file"), self._path.parent / section.secret_file)
             try:
                 secret = data.decode("utf-8").removesuffix("\n").removesuffix("\r") if data is not None else None
             except ValueError:
                 secret = ""
             if secret == "":
-                self.problems.append(f"{key}.secret_file: the file is empty or not UTF-8")
+                self._wrong((*key, "secret_file"), "the file is empty or not UTF-8")
             return secret or ""
         if section.secret_env is not None:
             secret = self._environ.get(section.secret_env, "")
             if not secret:
-                self.problems.append(f"{key}.secret_env: the variable is not set or empty")
+                self._wrong((*key, "secret_env"), "the variable is not set or empty")
             return secret
         return None
 
     def _trusted(self, n: int, section: TrustedIssuerSection) -> TrustedIssuer:
-        key = f"trusted_issuers.{n}"
+        key: KeyPath = ("trusted_issuers", n)
         if (section.jwks_uri is None) == (section.jwks_file is None):
-            self.problems.append(f"{key}: one of jwks_uri and jwks_file is needed")
+            self._wrong(key, "one of jwks_uri and jwks_file is needed")
         if section.jwks_uri is not None and not _fetchable(section.jwks_uri):
-            self.problems.append(f"{key}.jwks_uri: an https URL is needed, or an http one of a loopback address")
+            self._wrong((*key, "jwks_uri"), "an https URL is needed, or an http one of a loopback address")
         if section.jwks_file is None:
             return TrustedIssuer(section.issuer, section.jwks_uri)
-        return TrustedIssuer(section.issuer, None, self._keys(f"{key}.jwks_file", section.jwks_file))
+        return TrustedIssuer(section.issuer, None, self._keys((*key, "jwks_file"), section.jwks_file))
 
     def _policy(self, n: int, section: PolicySection, file: ConfigFile, issuers: list[str]) -> Policy:
-        key = f"policies.{n}"
+        key: KeyPath = ("policies", n)
         if section.client not in file.clients:
-            self.problems.append(f"{key}.client: there is no such client")
+            self._wrong((*key, "client"), "there is no such client")
         for name, patterns in (("subjects", section.subjects), ("actors", section.actors)):
             if any(pattern.iss not in (None, "*", *issuers) for pattern in patterns):
-                self.problems.append(f"{key}.{name}: an issuer is not this server and not among trusted_issuers")
+                self._wrong((*key, name), "an issuer is not this server and not among trusted_issuers")
         semantics = None if section.semantics == "any" else Semantics(section.semantics)
         if semantics is Semantics.IMPERSONATION and section.actors:
-            self.problems.append(f"{key}.actors: impersonation shows no actor")
+            self._wrong((*key, "actors"), "impersonation shows no actor")
         if section.max_lifetime is not None and section.max_lifetime > file.lifetime:
-            self.problems.append(f"{key}.max_lifetime: longer than the server's own lifetime")
+            self._wrong((*key, "max_lifetime"), "longer than the server's own lifetime")
         return Policy(
             client=section.client,
             subjects=_patterns(section.subjects, file.issuer),
@@ -156,39 +170,27 @@ class _Reader:
             max_lifetime=section.max_lifetime,
         )
 
-    def _keys(self, key: str, name: str) -> VerificationKeys:
-        data = self._read(f"{key}: ", self._path.parent / name)
+    def _keys(self, key: KeyPath, name: str) -> VerificationKeys:
+        data = self._read(key, self._path.parent / name)
         if data is None:
             return VerificationKeys(())
         try:
             keys = VerificationKeys([public_key(data)]) if b"-----BEGIN" in data else _jwk_set(data)
         except KeyFormatError as error:
-            self.problems.append(f"{key}: {error}")
+            self._wrong(key, str(error))
             return VerificationKeys(())
         if not len(keys):
-            self.problems.append(f"{key}: no key of the set can verify signatures")
+            self._wrong(key, "no key of the set can verify signatures")
         return keys
 
-    def _read(self, key: str, path: Path) -> bytes | None:
+    def _read(self, key: KeyPath, path: Path) -> bytes | None:
         try:
             return path.read_bytes()
         except OSError as error:
-            self.problems.append(f"{key}can't be read: {error.strerror or 'unknown error'}")
+            self._wrong(key, f"can't be read: {error.strerror or 'unknown error'}")
         except ValueError:
-            self.problems.append(f"{key}not the name of a file")
+            self._wrong(key, "not the name of a file")
         return None
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that is given twice, which YAML forbids and PyYAML overlooks."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if (key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)) in seen:
-                raise yaml.constructor.ConstructorError(None, None, "a key is given twice", key.start_mark)
-            seen.add((key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)))
-        return super().construct_mapping(node, deep)
 
 
 def public_key(pem: bytes) -> Key:

@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,24 +65,38 @@ class Desk:
         self._capsys = capsys
         self.issuer = "https://login.example"
         self.told: dict[str, list[str]] = {}
+        self.keys: dict[str, list[str]] = {}
         self.errors = ""
         (folder / "secret").write_text(GATEWAY_SECRET)
         (folder / "actor").write_text("canary-actor-token")
 
     def explain(self, method: str, url: str, *options: str) -> int:
-        """Return the exit status; what was told is in ``told``, by step."""
+        """Return the exit status; what was told is in ``told``, by step, and the keys that decided in ``keys``."""
         path = self.folder / "routes.yaml"
         path.write_text(CONFIG.replace("ISSUER", self.issuer))
         parser = argparse.ArgumentParser()
         explain.add(parser)
         status = explain.run(parser.parse_args(["-c", str(path), method, url, *options]))
         out, self.errors = self._capsys.readouterr()
-        self.told = {}
+        self.told, self.keys = {}, {}
         for line in out.replace(f"{self.folder}/", "").splitlines():
-            if step := line[:10].strip():
-                self.told[step] = []
-            self.told[list(self.told)[-1]].append(line[10:])
+            if name := line[:10].strip():
+                step, self.told[name], self.keys[name] = name, [], []
+            (self.keys if line[10:].startswith("by ") else self.told)[step].append(line[10:].removeprefix("by "))
         return status
+
+    def json(self, method: str, url: str, *options: str) -> dict[str, Any]:
+        """Return what programs are told."""
+        parser = argparse.ArgumentParser()
+        explain.add(parser)
+        path = self.folder / "routes.yaml"
+        path.write_text(CONFIG.replace("ISSUER", self.issuer))
+        status = explain.run(parser.parse_args(["-c", str(path), method, url, "--json", *options]))
+        out, _ = self._capsys.readouterr()
+        told = json.loads(out.replace(f"{self.folder}/", ""))
+        assert isinstance(told, dict)
+        assert status == (told["outcome"] == "refused")
+        return told
 
 
 @pytest.fixture
@@ -91,6 +107,11 @@ def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
 def line(name: str) -> int:
     """Where the file defines a route."""
     return CONFIG[: CONFIG.index(f"- name: {name}\n")].count("\n") + 1
+
+
+def key(name: str, text: str) -> str:
+    """How a key that stands in a line with this text is told."""
+    return f"{name} (routes.yaml:{CONFIG[: CONFIG.index(text)].count(chr(10)) + 1})"
 
 
 # --- without a token
@@ -313,3 +334,185 @@ async def test_a_token_in_a_second_place(desk: Desk) -> None:
         for target in (f"/orders/{token}", f"/orders?x={token}", f"/orders/{token.rpartition('.')[2]}"):
             assert await told("GET", target, token) == 1
             assert desk.told["take"][0] == "refused: 400 invalid-request — The token is in a second place."
+
+
+# --- which keys decided
+
+
+async def test_the_keys_of_the_whole_way(desk: Desk) -> None:
+    async with running_sts() as sts:
+        assert await Told(desk, sts)("GET", "/orders/1", sts.mint()) == 0
+    match, subject = "[api.example.com], path_prefix: /orders, methods: [GET]", "require_scope: [orders.read]"
+    exchange, server = "exchange: {audience: [orders-api], scope", "issuer: https://login.example"
+    assert desk.keys == {
+        "match": [key(f"routes.0.match.{name}", match) for name in ("hosts", "path_prefix", "methods")],
+        "take": [f"{key('routes.0.subject.header', subject)[:-1]}, left out)"],
+        "verify": [
+            f"{key('routes.0.subject.issuers', subject)[:-1]}, left out)",
+            key("trusted_issuers.corp.issuer", "ISSUER"),
+            key("trusted_issuers.corp.audience", "ISSUER"),
+        ],
+        "allow": [key(f"routes.0.subject.{name}", subject) for name in ("clients", "max_actor_depth", "require_scope")],
+        "exchange": [
+            f"{key('routes.0.exchange.authorization_server', exchange)[:-1]}, left out)",
+            key("authorization_servers.corp.issuer", server),
+            key("routes.0.exchange.audience", exchange),
+            key("routes.0.exchange.scope", exchange),
+            key("routes.0.exchange.expect.extra_scope", exchange),
+        ],
+        "forward": [
+            key("routes.0.upstream.url", "9000/base"),
+            key("routes.0.upstream.strip_prefix", "9000/base"),
+        ],
+    }
+
+
+async def test_the_key_that_said_no(desk: Desk) -> None:
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        await told("GET", "/orders", sts.mint(aud="elsewhere"))
+        assert desk.keys["verify"] == [key("trusted_issuers.corp.audience", "ISSUER")]
+        await told("POST", "/orders", sts.mint(scope="admin"))
+        assert desk.keys["allow"] == [key("routes.1.subject.require_claims.level", "level: 3")]
+        await told("POST", "/orders", sts.mint(level=3))
+        assert desk.keys["allow"] == [key("routes.1.subject.require_scope", "level: 3")]
+        (desk.folder / "actor").write_text("not one token")
+        await told("GET", "/acting", sts.mint())
+        assert desk.keys["exchange"] == [key("workload_tokens.self.file", "file: actor")]
+
+
+def test_the_key_that_said_no_before_there_was_a_token(desk: Desk) -> None:
+    desk.explain("GET", "http://api.example.com/orders/1;x")
+    assert desk.keys["match"] == [
+        f"{key('routes.0.match.allow', '[api.example.com], path_prefix: /orders, methods: [GET]')[:-1]}, left out)"
+    ]
+    desk.explain("GET", "http://a.example/healthz")
+    assert desk.keys["take"] == [key("routes.3.exchange", "exchange: none")]
+    desk.explain("GET", "http://other.example/orders")
+    assert desk.keys["match"] == []
+
+
+def test_a_body_that_says_it_is_too_large(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounded = CONFIG.replace("gateway:\n", "gateway:\n  max_body_bytes: 1KiB\n")
+    monkeypatch.setitem(globals(), "CONFIG", bounded)
+    assert desk.explain("POST", "http://a.example/healthz", "-H", "Content-Length: 1025") == 1
+    assert list(desk.told) == ["match"]
+    assert "refused: 413 too-large — The request's body is too large." in desk.told["match"]
+    assert desk.keys["match"] == [key("gateway.max_body_bytes", "1KiB")]
+
+
+# --- for programs
+
+
+async def test_the_whole_way_for_programs(desk: Desk) -> None:
+    async with running_sts() as sts:
+        desk.issuer = sts.issuer
+        (desk.folder / "token").write_text(token := sts.mint(exp=4_000_000_000, jti="j"))
+        where = str(desk.folder / "token")
+        told = await asyncio.to_thread(desk.json, "GET", "http://api.example.com/orders/1", "--token-file", where)
+    assert search(json.dumps(told).encode(), token, token.rpartition(".")[2], SECRET_CANARY) == []
+    steps = {step.pop("step"): step for step in told.pop("steps")}
+    assert told == {"outcome": "forwarded", "status": None, "kind": None, "reason": None, "finding": None}
+    assert all(step.pop("passed") for step in steps.values())
+    assert steps["take"].pop("keys") == [
+        {"key": "routes.0.subject.header", "place": f"routes.yaml:{line('orders') + 4}", "written": False}
+    ]
+    assert all(step.pop("keys") for name, step in steps.items() if name != "take")
+    others = steps["match"].pop("others")
+    assert others[0] == {
+        "route": "writes",
+        "place": f"routes.yaml:{line('writes')}",
+        "why": "other method: it serves POST",
+    }
+    assert steps == {
+        "match": {"route": "orders", "place": f"routes.yaml:{line('orders')}"},
+        "take": {"header": "Authorization"},
+        "verify": {
+            "subject": {
+                "iss": sts.issuer,
+                "sub": "alice",
+                "trusted_issuer": "corp",
+                "expires": "2096-10-02T07:06:40+00:00",
+                "client_id": "alice-cli",
+                "scope": ["orders.read", "orders.write"],
+                "actors": [],
+                "token": "jti:j",
+            }
+        },
+        "allow": {
+            "demands": {
+                "issuers": "corp",
+                "require_scope": "orders.read",
+                "clients": "alice-cli",
+                "max_actor_depth": "1",
+            }
+        },
+        "exchange": {
+            "authorization_server": "corp",
+            "form": [
+                ["grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"],
+                ["audience", "orders-api"],
+                ["scope", "orders.read"],
+                ["subject_token", "(the caller's)"],
+                ["subject_token_type", "urn:ietf:params:oauth:token-type:access_token"],
+            ],
+            "expect": {
+                "audience": "orders-api",
+                "scope": "none, allows openid orders.read",
+                "subject": "same",
+                "semantics": "any",
+            },
+        },
+        "forward": {"method": "GET", "upstream": "http://127.0.0.1:9000", "target": "/base/1"},
+    }
+
+
+def test_a_refusal_for_programs(desk: Desk) -> None:
+    told = desk.json("GET", "http://api.example.com/orders/1", "-H", "Authorization: Bearer a.b.c")
+    steps = told.pop("steps")
+    assert told == {
+        "outcome": "refused",
+        "status": 401,
+        "kind": "invalid-token",
+        "reason": "The token is not valid here.",
+        "finding": "not a compact JWS over JSON",
+    }
+    assert [(step["step"], step["passed"]) for step in steps] == [("match", True), ("verify", False)]
+    assert desk.json("GET", "http://other.example/orders/1")["kind"] == "no-route"
+    told = desk.json("GET", "http://api.example.com/orders/1", "-H", "Host: twice")
+    assert (told["status"], told["steps"]) == (400, [{"step": "accept", "passed": False, "keys": []}])
+
+
+# --- what is never shown
+
+
+def test_the_values_of_extra_params(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed = CONFIG.replace("    client_auth:", "    extra_params: {tenant: canary-extra}\n    client_auth:")
+    monkeypatch.setitem(globals(), "CONFIG", keyed)
+
+    async def told() -> int:
+        async with running_sts() as sts:
+            return await Told(desk, sts)("GET", "/orders", sts.mint())
+
+    assert asyncio.run(told()) == 0
+    assert "  tenant=(from extra_params)" in desk.told["exchange"]
+    assert "canary-extra" not in str(desk.told)
+    assert key("authorization_servers.corp.extra_params", "extra_params") in desk.keys["exchange"]
+
+
+async def test_what_would_move_a_terminals_cursor(desk: Desk) -> None:
+    async with running_sts() as sts:
+        assert await Told(desk, sts)("GET", "/orders", sts.mint(sub="a\x1b[2Jb")) == 0
+        assert desk.told["verify"][0].startswith('"a\\u001b[2Jb of http')
+
+
+async def test_a_token_goes_where_its_route_looks_for_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = CONFIG.replace("gateway:\n", "gateway:\n  trusted_proxies: [127.0.0.1/32]\n")
+    text = text.replace("max_actor_depth: 1}", "max_actor_depth: 1, header: X-Token}")
+    monkeypatch.setitem(globals(), "CONFIG", text)
+    async with running_sts() as sts:
+        assert await Told(desk, sts)("GET", "/orders", sts.mint()) == 0
+        assert desk.told["take"] == ["one token in X-Token"]
+        assert desk.keys["take"] == [key("routes.0.subject.header", "X-Token")]
+        assert await Told(desk, sts)("GET", "/orders", sts.mint(aud="elsewhere")) == 1
+        assert desk.keys["verify"] == [key("trusted_issuers.corp.audience", "ISSUER")]

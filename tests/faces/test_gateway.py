@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -444,6 +445,19 @@ async def test_draining_closes_connections_after_their_response(world: MakeWorld
     here.gateway.app.draining = True
     answer = await ask(here.gateway.port(), b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (answer.status, answer.value("connection")) == (200, "close")
+
+
+async def test_nothing_is_forwarded_that_can_not_be_put_on_record(world: MakeWorld, tmp_path: Path) -> None:
+    config = f"receipts: {{sink: {tmp_path}/full.jsonl, on_failure: refuse}}\n" + CONFIG
+    here = await world(config)
+    assert (await here.gateway.ask(get("/healthz"))).status == 200
+    writer = here.gateway.app._journal.receipts._writer
+    assert writer is not None
+    writer._max_bytes = 0  # as if the queue were full
+    answer = await here.gateway.ask(get("/healthz"))
+    assert (answer.status, answer.kind, answer.value("retry-after")) == (503, "exchange-unavailable", "1")
+    assert len(here.upstream.seen) == 1
+    writer._max_bytes = 1 << 20
 
 
 async def test_receipts_that_must_be_written_and_cannot_be(monkeypatch: pytest.MonkeyPatch, world: MakeWorld) -> None:

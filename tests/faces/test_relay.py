@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import random
 import socket
 import zlib
@@ -611,6 +612,27 @@ async def test_an_upstream_that_accepts_no_connection(tmp_path: Path) -> None:
             assert (answer.status, answer.kind) == (504, "upstream-timeout")
         for each in waiting:
             each.close()
+
+
+async def test_content_codings_are_nobodys_business(tmp_path: Path) -> None:
+    """What says that it is compressed passes as it is, even where it is not: nothing is decoded on either way."""
+    packed = gzip.compress(b"a" * 10_000)
+
+    async def script(peer: Peer) -> None:
+        for body in (packed, b"not compressed"):
+            assert b"Content-Encoding: gzip" in await peer.head()
+            assert await peer.exactly(len(body)) == body
+            await peer.send(response(body, b"Content-Encoding: gzip"))
+        await peer.rest()
+
+    async with relaying(tmp_path, script) as gateway, connected(gateway) as (reader, writer):
+        for body in (packed, b"not compressed"):
+            writer.write(
+                b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+            )
+            writer.write(body)
+            answer = await read_answer(reader)
+            assert (answer.body, answer.value("content-encoding")) == (body, "gzip")
 
 
 async def test_one_connection_carries_requests_of_every_kind(tmp_path: Path) -> None:

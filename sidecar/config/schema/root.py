@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from sidecar.config.schema.accept import AcceptedInFile
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.gateway import Admin, Cache, Gateway, Receipts
+from sidecar.config.schema.include import Include
 from sidecar.config.schema.routes import Exchange, Route
 from sidecar.config.schema.servers import AuthorizationServer, TrustedIssuer, WorkloadToken
-from sidecar.config.schema.types import AtLeastOne, Name, Version
+from sidecar.config.schema.types import Many, Name, Version
 
 
 @section
@@ -21,7 +23,13 @@ class Config(Section):
     authorization_servers: Mapping[Name, AuthorizationServer] = key("Whom we ask for exchanges.", default={})
     workload_tokens: Mapping[Name, WorkloadToken] = key("Tokens that are ours.", default={})
     cache: Cache = key("What is remembered of issued tokens.", default={})
-    routes: AtLeastOne[Route] = key("Which requests go where, with which token.")
+    accept: AcceptedInFile = key(
+        "Findings of sidecar check that are meant and not about one route, each with the reason why.", default={}
+    )
+    include: Many[Include] = key("Files with routes of teams, and what each team may do.", default=())
+    routes: Many[Route] = key(
+        "Which requests go where, with which token; may be left out only beside include.", default=()
+    )
 
     def listener_of(self, route: Route) -> str:
         """Return the name of the listener that a route exists on."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+from sidecar.config.schema.accept import AcceptedInRoute
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.markers import Limit, OneOf
 from sidecar.config.schema.servers import PeerTLS
@@ -123,3 +124,4 @@ class Route(Section):
     exchange: Annotated[Literal["none"] | Exchange, OneOf()] = key(
         "What the caller's token is exchanged for; none: no credential needed, none forwarded."
     )
+    accept: AcceptedInRoute = key("Findings of sidecar check that are meant, each with the reason why.", default={})

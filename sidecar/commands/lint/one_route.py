@@ -1,0 +1,63 @@
+"""Rules that look at one route at a time."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecar.commands.lint.configuration import Configuration, found
+from sidecar.config.problems import Finding
+from sidecar.model.tokens import Semantics
+
+#: Exact paths that probes ask for, who have no token.
+PROBES: Final = frozenset({"/health", "/healthz", "/livez", "/metrics", "/readyz"})
+
+
+def exchange_none(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that need no token, other than a probe's path."""
+    for path, _, route in configuration.pairs():
+        if route.exchange is None and route.match.path not in PROBES:
+            yield found((*path, "exchange"), "lets requests through that carry no token")
+
+
+def expect_any(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that use an issued token whatever it is good for, or whoever it is about."""
+    for path, section, _ in configuration.pairs():
+        if section.exchange == "none":
+            continue
+        expect, where = section.exchange.expect, (*path, "exchange", "expect")
+        if expect.audience == "any" and expect.scope == "any":
+            yield found(where, "neither the audience nor the scope of an issued token is checked")
+        if expect.subject == "any":
+            yield found((*where, "subject"), "an issued token may be about somebody else than the caller")
+
+
+def impersonation(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes whose issued tokens must not show who acts."""
+    for path, _, route in configuration.pairs():
+        if route.exchange is not None and route.exchange.expect.semantics is Semantics.IMPERSONATION:
+            yield found((*path, "exchange", "semantics"), "the upstream can't see that anybody acts for the subject")
+
+
+def no_target(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that ask for nothing in particular and take what comes."""
+    for path, _, route in configuration.pairs():
+        exchange = route.exchange
+        if exchange is None or exchange.audience or exchange.resource or exchange.scope:
+            continue
+        if exchange.expect.audience.allowed is None:
+            yield found(
+                (*path, "exchange"), "asks for no audience, resource or scope, and takes a token for any audience"
+            )
+
+
+def plain_http(configuration: Configuration) -> Iterator[Finding]:
+    """Find upstreams that tokens may be sent to in the clear."""
+    for path, section, _ in configuration.pairs():
+        if section.upstream.allow_plain_http:
+            yield found((*path, "upstream", "allow_plain_http"), "issued tokens may leave this machine unencrypted")
+
+
+def wildcard_host_without_methods(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that take every method on hosts that they don't name one by one."""
+    for path, _, route in configuration.pairs():
+        if not route.match.methods and any(host.startswith("*.") for host in route.match.hosts):
+            yield found((*path, "match"), "takes every method on hosts that it doesn't name one by one")

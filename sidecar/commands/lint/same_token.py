@@ -1,0 +1,106 @@
+"""The rule about the same token asked for by routes of different strictness (RFC 8693 §2.1)."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Final, NamedTuple
+
+from sidecar.commands.lint.configuration import Configuration, found
+from sidecar.commands.lint.demands import Supersets
+from sidecar.config.problems import Finding
+from sidecar.model.route import Exchange, Route, SubjectPolicy
+
+#: A route that asks for more scopes than this is compared by each of them and all together, not by all their choices.
+MANY_SCOPES: Final = 5
+
+
+class _Asked(NamedTuple):
+    """What is asked for. scope: None stands for whatever the authorization server gives."""
+
+    authorization_server: str
+    audience: str
+    scope: frozenset[str] | None
+
+
+class _Demands(NamedTuple):
+    """What is asked of a token, by the key that asks; which values of a claim or which clients makes no difference."""
+
+    require_scope: frozenset[str]
+    require_claims: frozenset[str]
+    clients: frozenset[str]
+
+
+def mixed_strictness(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that get what another route gets, or more, and ask less of the caller's token for it."""
+    demands = {route.name: _demands(route.subject) for route in configuration.routes}
+    asking: dict[_Asked, dict[_Demands, Route]] = {}
+    for route in configuration.routes:
+        if route.exchange is not None:
+            for asked in _added_as(route.exchange):
+                asking.setdefault(asked, {}).setdefault(demands[route.name], route)
+    stricter = _Stricter(asking)
+    for path, _, route in configuration.pairs():
+        if route.exchange is None:
+            continue
+        for asked in _covered(route.exchange):
+            if (laxer := stricter.than(demands[route.name], asked)) is not None:
+                key, other = laxer
+                message = f"asks less than route {other.name}, whose exchange asks for the same or less"
+                yield found((*path, "subject", key), message)
+                break
+
+
+class _Stricter:
+    """Finds, among the routes that ask for one thing, those that demand more; remembers what that takes."""
+
+    def __init__(self, asking: Mapping[_Asked, Mapping[_Demands, Route]]) -> None:
+        self._asking = asking
+        self._made: dict[tuple[_Asked, str], tuple[Supersets, dict[frozenset[str], Route]]] = {}
+
+    def than(self, demands: _Demands, asked: _Asked) -> tuple[str, Route] | None:
+        """Return a key by which some route that asks for this demands more, and the route."""
+        routes = self._asking.get(asked, {})
+        if not routes or (len(routes) == 1 and demands in routes):
+            return None
+        for key, names in zip(_Demands._fields, demands, strict=True):
+            if (asked, key) not in self._made:
+                by_names = {getattr(each, key): route for each, route in routes.items()}
+                self._made[asked, key] = Supersets(by_names), by_names
+            supersets, by_names = self._made[asked, key]
+            if (more := supersets.of(names)) is not None:
+                return key, by_names[more]
+        return None
+
+
+def _demands(policy: SubjectPolicy) -> _Demands:
+    return _Demands(
+        require_scope=frozenset(policy.require_scope),
+        require_claims=frozenset(path for path, _ in policy.require_claims),
+        clients=frozenset({"clients"} if policy.clients else ()),
+    )
+
+
+def _added_as(exchange: Exchange) -> Iterator[_Asked]:
+    """What a route asks for, exactly, and that it asks for something of that audience."""
+    for audience in _audiences(exchange):
+        yield _Asked(exchange.authorization_server, audience, None)
+        if exchange.scope:
+            yield _Asked(exchange.authorization_server, audience, frozenset(exchange.scope))
+
+
+def _covered(exchange: Exchange) -> Iterator[_Asked]:
+    """What others may ask for, and this exchange gives."""
+    scopes: list[frozenset[str] | None] = [*_choices(exchange.scope)] if exchange.scope else [None]
+    for audience in _audiences(exchange):
+        for scope in scopes:
+            yield _Asked(exchange.authorization_server, audience, scope)
+
+
+def _audiences(exchange: Exchange) -> tuple[str, ...]:
+    return (*exchange.audience, *exchange.resource) or ("",)
+
+
+def _choices(scope: tuple[str, ...]) -> Iterator[frozenset[str]]:
+    distinct = sorted(set(scope))
+    sizes = range(1, len(distinct) + 1) if len(distinct) <= MANY_SCOPES else (1, len(distinct))
+    for size in sizes:
+        yield from map(frozenset, combinations(distinct, size))

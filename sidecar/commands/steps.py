@@ -1,0 +1,202 @@
+"""The steps of one request's way, told: for ``sidecar explain``, which prints them for people or for programs.
+
+``decide`` decides; what it came to is only put into words here, with the keys of the file that decided. No token is in
+any of them, nor a value of ``extra_params``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sidecar.commands.keys import Key, Keys
+from sidecar.config.loaded import Loaded
+from sidecar.exchange.ask import Ask
+from sidecar.faces.forward import upstream_target
+from sidecar.faces.problems import problem
+from sidecar.model.decision import Decision
+from sidecar.model.receipt import resource_server
+from sidecar.model.refusal import Kind, Refusal
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Exchange, Expected, Route
+from sidecar.model.tokens import Subject
+from sidecar.oauth.jwt import JWTError, peek
+from sidecar.routing.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. lines: in words; facts: the same as JSON values; refusal: why it ended there, None where it did not."""
+
+    name: str
+    lines: Sequence[str]
+    facts: Mapping[str, Any]
+    keys: Sequence[Key] = ()
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A request and what was decided of it. ask: what the authorization server would be sent, if it came to that."""
+
+    loaded: Loaded
+    table: Table
+    request: RequestHead
+    decision: Decision
+    ask: Ask | None = field(repr=False)
+
+    def steps(self) -> Iterator[Step]:
+        """Tell the steps that the request came through, and the one where it was refused."""
+        route, refusal = self.decision.route, self.decision.refusal
+        if route is None:
+            yield self._unmatched()
+            return
+        keys = Keys(self.loaded, route)
+        facts, others = self._others()
+        facts |= {"route": route.name, "place": route.place}
+        lines = [f"route {route.name} ({route.place})", *others]
+        if refusal is not None and refusal.kind is Kind.TOO_LARGE:
+            yield Step("match", [*lines, *refused(refusal)], facts, keys.size(), refusal)
+            return
+        yield Step("match", lines, facts, keys.match())
+        if route.exchange is not None:
+            yield from self._token(route, route.exchange, keys)
+        else:
+            told = refused(refusal) or ["exchange: none — no credential is needed, none is forwarded"]
+            yield Step("take", told, {"exchange": "none"}, keys.take(), refusal)
+        if refusal is None:
+            yield self._forward(route, keys)
+
+    def _unmatched(self) -> Step:
+        refusal = self.decision.refusal
+        near = self.table.near(self.request)
+        facts, others = self._others()
+        keys: list[Key] = []
+        if near and near[0][1].startswith("it goes first, but refuses the path: match.allow"):
+            keys = Keys(self.loaded, near[0][0]).relaxation()
+        facts |= {"route": None, "place": None}
+        return Step("match", [*refused(refusal), *others], facts, keys, refusal)
+
+    def _others(self) -> tuple[dict[str, Any], list[str]]:
+        near = self.table.near(self.request)
+        facts = [{"route": other.name, "place": other.place, "why": why} for other, why in near]
+        return {"others": facts}, [f"not {other.name} ({other.place}): {why}" for other, why in near]
+
+    def _token(self, route: Route, exchange: Exchange, keys: Keys) -> Iterator[Step]:
+        """Everything about the caller's token and the one it is exchanged for."""
+        subject, refusal = self.decision.subject, self.decision.refusal
+        demands = _demands(route)
+        facts = {"demands": demands}
+        lines = [f"{name}: {value}" for name, value in demands.items()]
+        if subject is None and refusal is not None:
+            if refusal.kind in (Kind.INVALID_TOKEN, Kind.ISSUER_UNAVAILABLE):
+                by = keys.unverified(refusal, self._unverified_iss(route))
+                yield Step("verify", [*refused(refusal), *lines], facts, by, refusal)
+            else:
+                yield Step("take", [*refused(refusal), *lines], facts, keys.take(), refusal)
+        if subject is None:
+            return
+        header = route.subject.header.title()
+        yield Step("take", [f"one token in {header}"], {"header": header}, keys.take())
+        yield Step("verify", _subject(subject), {"subject": _subject_facts(subject)}, keys.verified(subject))
+        if self.ask is None and refusal is not None and refusal.kind is not Kind.EXCHANGE_MISCONFIGURED:
+            yield Step("allow", [*refused(refusal), *lines], facts, keys.allow(subject), refusal)
+            return
+        yield Step("allow", ["yes", *lines], facts, keys.allow(subject))
+        yield self._exchange(exchange, keys)
+
+    def _exchange(self, exchange: Exchange, keys: Keys) -> Step:
+        refusal, expect = self.decision.refusal, exchange.expect
+        form = self._form(exchange)
+        facts = {
+            "authorization_server": exchange.authorization_server,
+            "form": [list(pair) for pair in form],
+            "expect": {
+                "audience": _expected(expect.audience),
+                "scope": _expected(expect.scope),
+                "subject": "same" if expect.same_subject else "any",
+                "semantics": expect.semantics.value if expect.semantics is not None else "any",
+            },
+        }
+        lines = [f"at {exchange.authorization_server}, with", *(f"  {name}={value}" for name, value in form)]
+        lines += [f"expects audience {_expected(expect.audience)}", f"expects scope {_expected(expect.scope)}"]
+        lines += ["expects the same subject"] if expect.same_subject else []
+        lines += [f"expects {expect.semantics.value}"] if expect.semantics is not None else []
+        by = keys.own_token() if refusal is not None else [*keys.exchange(), *keys.expect()]
+        return Step("exchange", [*lines, *refused(refusal)], facts, by, refusal)
+
+    def _form(self, exchange: Exchange) -> list[tuple[str, str]]:
+        """The exact form, but for what is secret in it."""
+        server = self.loaded.config.authorization_servers[exchange.authorization_server]
+        hidden = dict.fromkeys(server.extra_params, "(from extra_params)")
+        hidden |= {"subject_token": "(the caller's)", "actor_token": "(ours)"}
+        return [(name, hidden.get(name, value)) for name, value in (self.ask.form if self.ask is not None else ())]
+
+    def _forward(self, route: Route, keys: Keys) -> Step:
+        target = upstream_target(self.request, route).decode("ascii", "replace")
+        origin = resource_server(replace(route.upstream, base_path=b""))  # the target has it
+        facts = {"method": self.request.method, "upstream": origin, "target": target}
+        return Step("forward", [f"{self.request.method} {origin} {target}"], facts, keys.forward())
+
+    def _unverified_iss(self, route: Route) -> object:
+        """What a refused token says of its issuer, if it is a token."""
+        try:
+            value = self.request.values(route.subject.header.encode())[0].decode("latin-1")
+            return peek(value.split()[-1]).claims.get("iss")
+        except (JWTError, IndexError):
+            return None
+
+
+def refused(refusal: Refusal | None) -> list[str]:
+    """Tell a refusal; nothing where there is none."""
+    if refusal is None:
+        return []
+    lines = [f"refused: {problem(refusal, '').status} {refusal.kind.value} — {refusal.reason}"]
+    return [*lines, f"because {refusal.finding}"] if refusal.finding else lines
+
+
+def _subject(subject: Subject) -> list[str]:
+    lines = [f"{subject.sub} of {subject.iss} (trusted issuer {subject.issuer}), until {_until(subject)}"]
+    if subject.client_id is not None:
+        lines.append(f"client {subject.client_id}")
+    if subject.scope:
+        lines.append(f"scope {' '.join(sorted(subject.scope))}")
+    return [*lines, *(f"actor {actor.sub} of {actor.iss}" for actor in subject.actors)]
+
+
+def _subject_facts(subject: Subject) -> dict[str, Any]:
+    return {
+        "iss": subject.iss,
+        "sub": subject.sub,
+        "trusted_issuer": subject.issuer,
+        "expires": _until(subject),
+        "client_id": subject.client_id,
+        "scope": sorted(subject.scope),
+        "actors": [{"iss": actor.iss, "sub": actor.sub} for actor in subject.actors],
+        "token": subject.token_id,
+    }
+
+
+def _until(subject: Subject) -> str:
+    return datetime.fromtimestamp(subject.expires_at, UTC).isoformat(timespec="seconds")
+
+
+def _demands(route: Route) -> dict[str, str]:
+    """What the route asks of the caller's token."""
+    policy = route.subject
+    demands = {
+        "issuers": ", ".join(sorted(policy.issuers)),
+        "require_scope": " ".join(policy.require_scope),
+        "require_claims": ", ".join(path for path, _ in policy.require_claims),
+        "clients": ", ".join(sorted(policy.clients)),
+        "max_actor_depth": str(policy.max_actor_depth),
+    }
+    return {name: value for name, value in demands.items() if value}
+
+
+def _expected(expected: Expected) -> str:
+    if expected.allowed is None:
+        return "any"
+    extra = expected.allowed - expected.required
+    required = " ".join(sorted(expected.required)) or "none"
+    return f"{required}, allows {' '.join(sorted(extra))}" if extra else required

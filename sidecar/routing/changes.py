@@ -1,0 +1,168 @@
+"""What becomes different for a request when another route serves it, and whether that is stricter or laxer.
+
+Whom and what a request reaches, as whom, and what is asked of its token: that is compared. How long anything may take
+and how much may be open at once is not. Pure; which requests these are is for ``regions``. Audience, resource and scope
+are those of RFC 8693 §2.1.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, Final
+
+from sidecar.model.receipt import resource_server
+from sidecar.model.route import TLS, Exchange, Expect, Expected, Route, SubjectPolicy
+
+#: Bounds of time and number: no request goes elsewhere, or is judged otherwise, by one of these.
+OPERATIONAL: Final = frozenset(
+    {"connect_timeout", "response_timeout", "send_idle", "read_idle", "max_connections", "max_connection_age"}
+)
+
+
+class Strictness(StrEnum):
+    """Whether fewer or more requests come through than before."""
+
+    STRICTER = "stricter"
+    LAXER = "laxer"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that is different.
+
+    what: as the configuration calls it. old, new: text, numbers, truth, None for nothing, sorted tuples of text.
+    note: whether it is stricter or laxer where that can be told, or else what is to be known; may be empty.
+    """
+
+    what: str
+    old: Any
+    new: Any
+    note: str = ""
+
+
+def changes(old: Route | None, new: Route | None) -> list[Change]:
+    """Return what is different; empty where nothing is. None: no route takes the request."""
+    if old is None or new is None:
+        if old is new:
+            return []
+        note = Strictness.LAXER if old is None else Strictness.STRICTER
+        return [Change("route", old and old.name, new and new.name, note)]
+    return list(_changes(old, new))
+
+
+def _changes(old: Route, new: Route) -> Iterator[Change]:
+    before, after = _facts(old), _facts(new)
+    for what, value in before.items():
+        # With ``exchange: none`` on one side only, everything that is asked of a token comes or goes with it.
+        if what in after and after[what] != value:
+            yield Change(what, _shown(value), _shown(after[what]), _note(what, value, after[what]))
+    if old.upstream.host_header != new.upstream.host_header and before["upstream"] == after["upstream"]:
+        yield Change("upstream.url", _shown(old.upstream.host_header), _shown(new.upstream.host_header))
+
+
+def _facts(route: Route) -> dict[str, Any]:
+    """Everything that is compared, by what the configuration calls it."""
+    upstream, exchange = route.upstream, route.exchange
+    facts: dict[str, Any] = {"route": route.name, "upstream": resource_server(upstream)}
+    facts |= {
+        f"upstream.{each.name}": getattr(upstream, each.name)
+        for each in fields(upstream)
+        # Its name is made of these, and what is sent as Host is made of its URL.
+        if each.name not in {"host", "port", "unix_path", "base_path", "host_header", "tls", *OPERATIONAL}
+    }
+    facts |= {f"upstream.tls.{each.name}": getattr(upstream.tls or TLS(), each.name) for each in fields(TLS)}
+    facts |= {"match.allow": route.match.allow, "exchange": "some" if exchange is not None else "none"}
+    asked = exchange or Exchange("")
+    facts |= {
+        "authorization_server": asked.authorization_server or None,
+        "audience": frozenset(asked.audience),
+        "resource": frozenset(asked.resource),
+        "scope": frozenset(asked.scope),
+        "requested_token_type": asked.requested_token_type,
+        "actor_token": asked.actor_token,
+    }
+    if exchange is not None:
+        asks = {each.name: getattr(route.subject, each.name) for each in fields(SubjectPolicy)}
+        facts |= {"subject.header": asks.pop("header"), **asks}
+        facts |= {f"expect.{each.name}": getattr(exchange.expect, each.name) for each in fields(Expect)}
+        facts["require_scope"] = frozenset(route.subject.require_scope)
+        # As JSON, since a claim that should be true is not met by 1.
+        facts["require_claims"] = {
+            path: frozenset(json.dumps(value, ensure_ascii=False) for value in values)
+            for path, values in route.subject.require_claims
+        }
+    return facts
+
+
+def _holds_more(new: frozenset[Any], old: frozenset[Any]) -> bool:
+    return new >= old
+
+
+def _holds_less(new: frozenset[Any], old: frozenset[Any]) -> bool:
+    return new <= old
+
+
+def _clients(new: frozenset[str], old: frozenset[str]) -> bool:
+    return not old or (bool(new) and new <= old)
+
+
+def _claims(new: Mapping[str, frozenset[str]], old: Mapping[str, frozenset[str]]) -> bool:
+    return all(path in new and new[path] <= values for path, values in old.items())
+
+
+def _expected(new: Expected, old: Expected) -> bool:
+    if old.allowed is None:
+        return True
+    return new.allowed is not None and new.allowed <= old.allowed and new.required >= old.required
+
+
+def _at_most(new: int | None, old: int | None) -> bool:
+    return old is None or (new is not None and new <= old)
+
+
+#: By name, whether the new value lets nothing through that the old one did not. What has no order is not here.
+AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "upstream.max_body_bytes": _at_most,
+    "match.allow": _holds_less,
+    "exchange": lambda new, old: new == "some" or old == "none",
+    "issuers": _holds_less,
+    "require_scope": _holds_more,
+    "require_claims": _claims,
+    "clients": _clients,
+    "max_actor_depth": _at_most,
+    "expect.audience": _expected,
+    "expect.scope": _expected,
+    "expect.same_subject": lambda new, old: new or not old,
+    "expect.semantics": lambda new, old: old is None or new == old,
+}
+
+
+def _note(what: str, old: Any, new: Any) -> str:
+    at_least_as_strict = AT_LEAST_AS_STRICT.get(what)
+    if at_least_as_strict is None:
+        return ""
+    stricter, laxer = at_least_as_strict(new, old), at_least_as_strict(old, new)
+    return "" if stricter == laxer else Strictness.STRICTER if stricter else Strictness.LAXER
+
+
+def _shown(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.decode("latin-1")
+        case StrEnum():
+            return value.value
+        case frozenset():
+            return tuple(sorted(map(str, value)))
+        case Expected():
+            return _shown_expected(value)
+        case dict():
+            return tuple(f"{path}={'|'.join(sorted(values))}" for path, values in sorted(value.items()))
+        case _:
+            return value
+
+
+def _shown_expected(expected: Expected) -> tuple[str, ...] | str:
+    if expected.allowed is None:
+        return "any"
+    return (*sorted(expected.required), *(f"[{extra}]" for extra in sorted(expected.allowed - expected.required)))

@@ -1,0 +1,80 @@
+from typing import Any
+
+import pytest
+
+from sidecar.commands.lint.one_route import PROBES
+from tests.commands.lint.conftest import Lints, route
+
+ORDERS = route("orders", "/orders")
+
+
+@pytest.mark.parametrize("path", ["/", "/public", "/healthz", "=/public", "=/healthz/", "=/{healthz}"])
+def test_no_token_is_told(lints: Lints, path: str) -> None:
+    found = lints(ORDERS, route("open", path, exchange="none"))
+    assert found == [("exchange-none", "routes.1.exchange")]
+
+
+@pytest.mark.parametrize("path", sorted(PROBES))
+def test_a_probe_needs_none(lints: Lints, path: str) -> None:
+    assert lints(ORDERS, route("probe", f"={path}", exchange="none")) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "where"),
+    [
+        ({"audience": "any", "scope": "any"}, ["expect"]),
+        ({"subject": "any"}, ["expect.subject"]),
+        ({"audience": "any", "scope": "any", "subject": "any"}, ["expect", "expect.subject"]),
+        ({"audience": "any"}, []),
+        ({"scope": "any"}, []),
+        ({"audience": ["x"], "scope": "any", "subject": "same"}, []),
+    ],
+)
+def test_expecting_anything(lints: Lints, expect: dict[str, Any], where: list[str]) -> None:
+    found = lints(route("orders", "/orders", exchange={"audience": ["a"], "expect": expect}))
+    assert found == [("expect-any", f"routes.0.exchange.{path}") for path in where]
+
+
+@pytest.mark.parametrize(("semantics", "told"), [("impersonation", 1), ("delegation", 0), ("any", 0)])
+def test_impersonation(lints: Lints, semantics: str, told: int) -> None:
+    found = lints(route("orders", "/orders", exchange={"audience": ["a"], "semantics": semantics}))
+    assert found == [("impersonation", "routes.0.exchange.semantics")] * told
+
+
+@pytest.mark.parametrize(
+    ("exchange", "told"),
+    [
+        ({"semantics": "any"}, 1),
+        ({"expect": {"audience": "any"}}, 1),
+        ({"expect": {"audience": "asked"}}, 1),
+        ({"expect": {"scope": ["a"]}}, 1),
+        ({"expect": {"audience": ["a"]}}, 0),
+        ({"audience": ["a"]}, 0),
+        ({"resource": ["https://a.example/"]}, 0),
+        ({"scope": ["a"]}, 0),
+    ],
+)
+def test_asking_for_nothing(lints: Lints, exchange: dict[str, Any], told: int) -> None:
+    found = lints(route("orders", "/orders", exchange=exchange))
+    assert found == [("no-target", "routes.0.exchange")] * told
+
+
+def test_an_upstream_in_the_clear(lints: Lints) -> None:
+    upstream = {"url": "http://orders.example", "allow_plain_http": True}
+    assert lints(route("orders", "/", upstream=upstream)) == [("plain-http", "routes.0.upstream.allow_plain_http")]
+    assert lints(route("orders", "/", upstream={"url": "http://127.0.0.1:1", "allow_plain_http": False})) == []
+
+
+@pytest.mark.parametrize(
+    ("match", "told"),
+    [
+        ({"hosts": ["*.example.com"]}, 1),
+        ({"hosts": ["a.example.com", "*.example.com"]}, 1),
+        ({"hosts": ["*.example.com"], "methods": ["GET"]}, 0),
+        ({"hosts": ["a.example.com"]}, 0),
+        ({}, 0),
+    ],
+)
+def test_every_method_on_any_of_many_hosts(lints: Lints, match: dict[str, Any], told: int) -> None:
+    found = lints(route("orders", "/orders", match=match))
+    assert found == [("wildcard-host-without-methods", "routes.0.match")] * told

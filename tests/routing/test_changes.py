@@ -1,0 +1,204 @@
+"""That nothing which matters can change unsaid, and what is called stricter or laxer."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from sidecar.model.route import TLS, Exchange, Expect, Expected, Match, PathRelaxation, Route, SubjectPolicy, Upstream
+from sidecar.model.tokens import Semantics
+from sidecar.routing.changes import AT_LEAST_AS_STRICT, OPERATIONAL, Change, changes
+from tests.support.values import exchange, route
+
+ORDERS = route()
+OPEN = replace(ORDERS, exchange=None)
+
+
+def with_subject(**changed: Any) -> Route:
+    return replace(ORDERS, subject=replace(ORDERS.subject, **changed))
+
+
+def with_upstream(**changed: Any) -> Route:
+    return replace(ORDERS, upstream=replace(ORDERS.upstream, **changed))
+
+
+def with_exchange(**changed: Any) -> Route:
+    return replace(ORDERS, exchange=exchange(**changed))
+
+
+def with_expect(**changed: Any) -> Route:
+    return with_exchange(expect=Expect(**changed))
+
+
+#: For each field, a value that it does not have there.
+OTHERS: dict[type, dict[str, Any]] = {
+    Upstream: {
+        "host": "10.0.0.1",
+        "port": 1,
+        "unix_path": "/run/a",
+        "base_path": b"/v2",
+        "host_header": b"other",
+        "tls": TLS(),
+        "strip_prefix": b"/orders",
+        "preserve_host": True,
+        "max_body_bytes": 5,
+        "token_header": b"X-Token",
+        "drop_cookies": True,
+    },
+    SubjectPolicy: {
+        "issuers": frozenset({"other"}),
+        "header": "x-token",
+        "require_scope": ("a",),
+        "require_claims": (("level", (1,)),),
+        "clients": frozenset({"a"}),
+        "max_actor_depth": 1,
+    },
+    Exchange: {
+        "authorization_server": "other",
+        "audience": ("other",),
+        "resource": ("https://other",),
+        "scope": ("other",),
+        "requested_token_type": "urn:other",
+        "actor_token": "self",
+        "expect": Expect(same_subject=False),
+    },
+    Expect: {
+        "audience": Expected(frozenset({"a"}), frozenset({"a"})),
+        "scope": Expected(frozenset({"a"}), frozenset({"a"})),
+        "same_subject": False,
+        "semantics": Semantics.DELEGATION,
+    },
+}
+MAKE = {Upstream: with_upstream, SubjectPolicy: with_subject, Exchange: with_exchange, Expect: with_expect}
+
+
+def every_field() -> Iterator[tuple[type, str]]:
+    for kind in OTHERS:
+        yield from ((kind, each.name) for each in fields(kind) if each.name not in OPERATIONAL)
+
+
+@pytest.mark.parametrize(("kind", "name"), list(every_field()))
+def test_no_field_can_change_unsaid(kind: type, name: str) -> None:
+    before = ORDERS if kind is not Expect else with_expect()
+    found = changes(before, MAKE[kind](**{name: OTHERS[kind][name]}))
+    assert len(found) == 1
+    assert found[0].old != found[0].new
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(TLS)])
+def test_what_tls_needs_is_compared(name: str) -> None:
+    found = changes(with_upstream(tls=TLS()), with_upstream(tls=TLS(**{name: "a"})))
+    assert found == [Change(f"upstream.tls.{name}", None, "a")]
+
+
+def test_what_is_bounded_in_time_and_number_is_not() -> None:
+    assert changes(ORDERS, with_upstream(**dict.fromkeys(OPERATIONAL, 7))) == []
+    assert {each.name for each in fields(Upstream)} >= OPERATIONAL
+    assert changes(ORDERS, replace(ORDERS, match=Match(path="/a"), listener="out", place="x:1")) == []
+
+
+def test_no_route() -> None:
+    assert changes(None, None) == []
+    assert changes(None, ORDERS) == [Change("route", None, "orders", "laxer")]
+    assert changes(ORDERS, None) == [Change("route", "orders", None, "stricter")]
+
+
+def test_another_route_for_another_place() -> None:
+    new = replace(with_exchange(scope=("w", "r"), audience=()), name="v2")
+    assert changes(ORDERS, replace(new, upstream=replace(new.upstream, tls=TLS(), port=443, host_header=b"x"))) == [
+        Change("route", "orders", "v2"),
+        Change("upstream", "http://127.0.0.1:9000", "https://127.0.0.1:443"),
+        Change("audience", ("orders-api",), ()),
+        Change("scope", ("orders.read",), ("r", "w")),
+    ]
+
+
+def test_an_order_that_means_nothing_is_no_change() -> None:
+    assert changes(with_exchange(scope=("a", "b")), with_exchange(scope=("b", "a"))) == []
+    assert changes(with_subject(require_claims=(("l", (1, 2)),)), with_subject(require_claims=(("l", (2, 1)),))) == []
+
+
+def test_no_exchange_any_more() -> None:
+    assert changes(ORDERS, OPEN) == [
+        Change("exchange", "some", "none", "laxer"),
+        Change("authorization_server", "corp", None),
+        Change("audience", ("orders-api",), ()),
+        Change("scope", ("orders.read",), ()),
+    ]
+    assert changes(OPEN, ORDERS)[0] == Change("exchange", "none", "some", "stricter")
+    assert changes(OPEN, OPEN) == []
+
+
+def expected(*required: str, more: tuple[str, ...] = ()) -> Expected:
+    return Expected(frozenset(required), frozenset([*required, *more]))
+
+
+#: For each that has an order: a value, a stricter one, and one that is neither.
+ORDERED: dict[str, tuple[Route, Route, Route | None]] = {
+    "upstream.max_body_bytes": (ORDERS, with_upstream(max_body_bytes=5), None),
+    "match.allow": (
+        replace(ORDERS, match=Match(path="/", allow=frozenset({PathRelaxation.ENCODED_SLASH}))),
+        replace(ORDERS, match=Match(path="/")),
+        replace(ORDERS, match=Match(path="/", allow=frozenset({PathRelaxation.EMPTY_SEGMENT}))),
+    ),
+    "exchange": (OPEN, ORDERS, None),
+    "issuers": (with_subject(issuers=frozenset("ab")), with_subject(issuers=frozenset("a")), None),
+    "require_scope": (
+        with_subject(require_scope=("a",)),
+        with_subject(require_scope=("b", "a")),
+        with_subject(require_scope=("b",)),
+    ),
+    "require_claims": (
+        with_subject(require_claims=(("l", (1, 2)),)),
+        with_subject(require_claims=(("l", (1,)), ("m", ("x",)))),
+        with_subject(require_claims=(("l", (True, 2)),)),
+    ),
+    "clients": (with_subject(clients=frozenset("ab")), with_subject(clients=frozenset("a")), None),
+    "max_actor_depth": (ORDERS, with_subject(max_actor_depth=2), None),
+    "expect.audience": (
+        with_expect(audience=expected("a", more=("b",))),
+        with_expect(audience=expected("a", "b")),
+        with_expect(audience=expected("c")),
+    ),
+    "expect.scope": (with_expect(), with_expect(scope=expected("a")), None),
+    "expect.same_subject": (with_expect(same_subject=False), with_expect(), None),
+    "expect.semantics": (with_expect(), with_expect(semantics=Semantics.DELEGATION), None),
+}
+
+
+def test_all_that_has_an_order_is_tried() -> None:
+    assert ORDERED.keys() == AT_LEAST_AS_STRICT.keys()
+
+
+@pytest.mark.parametrize("what", ORDERED)
+def test_stricter_and_laxer(what: str) -> None:
+    one, stricter, other = ORDERED[what]
+    assert next((each.what, each.note) for each in changes(one, stricter)) == (what, "stricter")
+    assert next((each.what, each.note) for each in changes(stricter, one)) == (what, "laxer")
+    if other is not None:
+        assert [(each.what, each.note) for each in changes(one, other)] == [(what, "")]
+
+
+def test_any_client_is_laxer_than_some() -> None:
+    some = with_subject(clients=frozenset("a"))
+    assert [each.note for each in changes(some, ORDERS)] == ["laxer"]
+    assert [each.note for each in changes(ORDERS, some)] == ["stricter"]
+    assert [each.note for each in changes(some, with_subject(clients=frozenset("b")))] == [""]
+
+
+def test_one_meaning_for_another_is_neither() -> None:
+    delegation, impersonation = (
+        with_expect(semantics=each) for each in (Semantics.DELEGATION, Semantics.IMPERSONATION)
+    )
+    assert changes(delegation, impersonation) == [Change("expect.semantics", "delegation", "impersonation")]
+
+
+def test_how_values_are_shown() -> None:
+    old = with_expect(audience=expected("a", more=("b", "c")))
+    assert changes(with_expect(), old) == [Change("expect.audience", "any", ("a", "[b]", "[c]"), "stricter")]
+    claims = with_subject(require_claims=(("z", (True, "é")), ("a.b", (1,))))
+    (change,) = changes(ORDERS, claims)
+    assert (change.old, change.new) == ((), ("a.b=1", 'z="é"|true'))
+    (change,) = changes(ORDERS, with_upstream(token_header=b"X-Token"))
+    assert (change.old, change.new) == ("Authorization", "X-Token")
