@@ -17,6 +17,9 @@ MEDIAN = 150
 #: Modules without a test file of their own name, and why that is.
 TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_main.py, which can have a name that is one",
+    "commands/exchange/__init__.py": "test_attempt.py, which runs the command as a whole",
+    "commands/exchange/fault.py": "test_attempt.py: every fault is one of a real exchange",
+    "commands/exchange/watch.py": "test_attempt.py: there is nothing to watch without an exchange",
 }
 #: Where printing is what the module is for.
 PRINTS = ("commands", "demo", "__main__.py")

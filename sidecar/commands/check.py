@@ -47,8 +47,6 @@ def _check(file: str) -> Report:
         return Report(file, errors=error.problems)
     if isolated := [problem for include in loaded.includes for problem in include.problems]:
         return Report(file, errors=tuple(sorted(isolated)))
-    if problems := tuple(problem for included in loaded.includes for problem in included.problems):
-        return Report(file, errors=problems)
     verdict = judge(loaded, tuple(snapshot.routes.values()))
     return Report(file, routes=len(snapshot.routes), lints=verdict.lints, accepted=verdict.accepted)
 

@@ -52,7 +52,7 @@ def read(
     """
     sources: list[Source] = []
     problems: list[ConfigProblem] = []
-    home = None if below is None else (directory / _fixed(below)).resolve()
+    home = None if below is None else FilePath(os.path.realpath(directory / _fixed(below)))
     left = MAX_BYTES
     for name in names:
         title = os.path.join(shown, name)
@@ -69,7 +69,8 @@ def read(
 
 
 def _read(path: FilePath, home: FilePath | None, most: int) -> bytes:
-    if home is not None and not path.resolve().is_relative_to(home):
+    # Not Path.resolve, which raises RuntimeError for a link to itself.
+    if home is not None and not FilePath(os.path.realpath(path)).is_relative_to(home):
         raise ValueError("a symbolic link leads out of the include's directory")
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is not a file")

@@ -89,6 +89,7 @@ def upstream_pattern(value: object) -> UpstreamPattern:
     if match is None:
         raise ValueError("should be an upstream's URL, in which * is the port, the first label or the path's end")
     scheme, label, rest, any_port, path, below = match.groups()
+    addresses.upstream_url(f"{scheme}{rest}{path or ''}{'/x' if below else ''}")  # with what the * stands for
     url = addresses.upstream_url(f"{scheme}{rest}{path or ''}")
     if any_port and _PORT.search(rest):
         raise ValueError("should have one port, or * for any")

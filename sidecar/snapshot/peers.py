@@ -201,11 +201,14 @@ class _Compiler:
         return metadata
 
     def _keys_observer(self, issuer: str) -> Callable[[str], None]:
+        metrics = self._metrics  # alone: holding self would keep the whole loaded file in memory
+
         def observed(outcome: str) -> None:
-            self._metrics.jwks_refreshes.labels(issuer, outcome).inc()
-            self._metrics.trusted_issuer_available.labels(issuer).set(outcome == "success")
+            metrics.jwks_refreshes.labels(issuer, outcome).inc()
+            metrics.trusted_issuer_available.labels(issuer).set(outcome == "success")
 
         return observed
 
     def _secret_observer(self, name: str) -> Callable[[str], None]:
-        return lambda outcome: self._metrics.secret_reloads.labels(name, outcome).inc()
+        reloads = self._metrics.secret_reloads
+        return lambda outcome: reloads.labels(name, outcome).inc()

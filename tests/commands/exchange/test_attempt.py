@@ -108,6 +108,7 @@ class Desk:
     async def told(self, route: str = "orders") -> dict[str, Any]:
         """What is told as JSON, and that the exit status fits."""
         status = await self.run("--json", route=route)
+        assert self.errors == ""
         found: dict[str, Any] = json.loads(self.printed)
         assert status == (0 if found["outcome"] == "issued" else 1)
         assert ("fault" in found) == (status == 1)
@@ -391,6 +392,37 @@ async def test_a_client_without_a_policy(desk: Desk) -> None:
 )
 async def test_what_the_server_does_not_allow(desk: Desk, old: str, new: str, fault: tuple[str, str]) -> None:
     assert await desk.with_sts().change(old, new).fault() == fault
+
+
+async def test_a_key_in_a_teams_file(desk: Desk) -> None:
+    """It is named as it stands there: the third route of all is that file's first."""
+    (desk.folder / "team.yaml").write_text("""
+routes:
+  - name: invoices
+    match: {hosts: [a.example.com], path_prefix: /a}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    subject: {issuers: [corp]}
+    exchange:
+      authorization_server: corp
+      audience: [a-api]
+      scope: [a.read]
+""")
+    desk.text += """
+include:
+  - name: a
+    files: team.yaml
+    allow:
+      hosts: [a.example.com]
+      path_prefixes: [/a]
+      authorization_servers: [corp]
+      audiences: [a-*]
+      scopes: [a.*]
+      upstreams: ['http://127.0.0.1:*']
+"""
+    desk.scripted.reply = refused("invalid_target")
+    told = await desk.told("a/invoices")
+    assert (told["fault"]["party"], told["fault"]["key"]) == (OURS, "routes.0.exchange.audience")
+    assert told["fault"]["place"] == f"{desk.folder}/team.yaml:9"
 
 
 async def test_our_own_token_that_is_none(desk: Desk) -> None:

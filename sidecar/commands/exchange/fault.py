@@ -1,0 +1,159 @@
+"""Whose fault a failed exchange is, and which key of the file would change it.
+
+Told from the kind of refusal, the server's OAuth code and what was found. Where no key would help, none is named.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from sidecar.config.loaded import Loaded
+from sidecar.config.problems import Path
+from sidecar.exchange.plan import Plan
+from sidecar.model.refusal import Kind, Refusal
+from sidecar.oauth.http import Flaw
+
+Fault = dict[str, Any]
+
+
+class Party(StrEnum):
+    """Whose fault a failure is."""
+
+    CALLER = "the caller's token"
+    CONFIGURATION = "our configuration"
+    CREDENTIALS = "our credentials"
+    POLICY = "the authorization server's policy"
+    SERVER = "the authorization server's health"
+    REPLY = "the authorization server's reply"
+    ISSUER = "the issuer's health"
+
+
+#: What an error code says where its kind is EXCHANGE_MISCONFIGURED: who, what it means, which key counts.
+_CODES: Final[Mapping[str, tuple[Party, str, str]]] = {
+    "invalid_request": (Party.CONFIGURATION, "it does not take this form", "exchange"),
+    "invalid_target": (Party.CONFIGURATION, "it has no such audience or resource for this client", "exchange.audience"),
+    "invalid_client": (Party.CREDENTIALS, "it does not accept who we say we are", "credentials"),
+    "unauthorized_client": (Party.CREDENTIALS, "this client may not exchange tokens there", "client_auth.client_id"),
+    "unsupported_grant_type": (Party.CONFIGURATION, "it makes no token exchanges", "endpoint"),
+    "unsupported_token_type": (
+        Party.CONFIGURATION,
+        "it does not know a type of token in the form",
+        "exchange.requested_token_type",
+    ),
+}
+#: The same for the kinds, whatever code it was.
+_KINDS: Final[Mapping[Kind, tuple[Party, str, str]]] = {
+    Kind.INVALID_TOKEN: (Party.CALLER, "it does not accept the caller's token", ""),
+    Kind.STEP_UP_REQUIRED: (Party.CALLER, "it wants another authentication of the caller", ""),
+    Kind.INSUFFICIENT_SCOPE: (Party.POLICY, "it does not give this scope", "exchange.scope"),
+    Kind.EXCHANGE_DENIED: (Party.POLICY, "it denies this exchange", "exchange"),
+    Kind.EXCHANGE_MISCONFIGURED: _CODES["invalid_request"],
+    Kind.EXCHANGE_UNAVAILABLE: (Party.SERVER, "it can't answer now", "endpoint"),
+    Kind.EXCHANGE_TIMEOUT: (Party.SERVER, "it takes longer than it may", "timeout"),
+}
+#: Of a refused subject token: a part of what was found, and the key of its trusted issuer that counts.
+_ISSUER_KEYS: Final = {
+    "not meant for this gateway": "audience",
+    "token_profile": "token_profile",
+    "algorithm is not allowed": "algorithms",
+    "no key fits": "keys",  # wherever they are
+    "signature does not verify": "keys",
+}
+_KEY_IN_FINDING: Final = re.compile(r"(?:dialect_overrides|exchange)\.[a-z_.]*[a-z]")
+#: One of these is in every reason that tells of a peer's state, none in one that a wrong address would explain.
+_HEALTH: Final = ("connection", "in time", "server")
+
+
+class Faults:
+    """Finds the fault in one route's exchange."""
+
+    def __init__(self, loaded: Loaded, plan: Plan) -> None:
+        name = plan.exchange.authorization_server
+        self._loaded, self._plan = loaded, plan
+        self._section = loaded.config.authorization_servers[name]
+        self._server: Path = ("authorization_servers", name)
+        self._route: Path = ("routes", [route.name for route in loaded.config.routes].index(plan.route.name))
+
+    def policy(self, check: str, refusal: Refusal) -> Fault:
+        """Blame for a check of the route that said no."""
+        return self.key(Party.CALLER, (*self._route, "subject", check), refusal)
+
+    def key(self, party: Party, key: Path, refusal: Refusal) -> Fault:
+        """Blame a party by a key that is known."""
+        return self._blame(party, why(refusal), key)
+
+    def subject(self, refusal: Refusal, issuer: str | None, unavailable: str) -> Fault:
+        """Blame for a subject token that was refused. issuer: the trusted issuer it names, if any; unavailable: why
+        that one's keys could not be had.
+        """
+        reason = why(refusal)
+        if issuer is None:
+            unknown = "no trusted issuer" in reason
+            return self._blame(Party.CALLER, reason, (*self._route, "subject", "issuers") if unknown else None)
+        path: Path = ("trusted_issuers", issuer)
+        names = ("jwks_file", "jwks_uri", "discovery_url", "issuer", "authorization_server")
+        keys = _first(path, self._loaded.config.trusted_issuers[issuer], names)
+        if refusal.kind is Kind.ISSUER_UNAVAILABLE:
+            return self._blame_peer(Party.ISSUER, unavailable or reason, path, keys)
+        found = next((key for part, key in _ISSUER_KEYS.items() if part in reason), None)
+        return self._blame(Party.CALLER, reason, keys if found == "keys" else (*path, found) if found else None)
+
+    def exchange(self, refusal: Refusal, code: str | None) -> Fault:
+        """Blame for an exchange that came to nothing. code: the OAuth error code of the server's answer, if any."""
+        kind, reason = refusal.kind, why(refusal)
+        if kind is Kind.EXCHANGE_UNUSABLE:
+            return self._blame(Party.REPLY, reason, self._key_of_reply(reason, code))
+        if kind is Kind.EXCHANGE_UNAVAILABLE and code is None:
+            return self._blame_peer(Party.SERVER, reason, self._server, self._key("endpoint"))
+        codes = _CODES if kind is Kind.EXCHANGE_MISCONFIGURED else {}
+        party, means, key = codes.get(code or "", _KINDS[kind])
+        return self._blame(party, f"{reason}, so {means}", self._key(key) if key else None)
+
+    def _blame_peer(self, health: Party, reason: str, peer: Path, where: Path) -> Fault:
+        """Tell a peer that is down from one that is asked wrongly."""
+        if "certificate" in reason or "TLS" in reason:
+            return self._blame(Party.CONFIGURATION, reason, (*peer, "tls"))
+        return self._blame(health if any(word in reason for word in _HEALTH) else Party.CONFIGURATION, reason, where)
+
+    def _key_of_reply(self, reason: str, code: str | None) -> Path | None:
+        """The key that would let a reply pass, or that may name the wrong place."""
+        if (named := _KEY_IN_FINDING.search(reason)) is not None:
+            return self._key(named[0])
+        if code is not None:
+            return self._key("dialect_overrides.errors")
+        astray = reason in list(Flaw) or "without an OAuth error code" in reason or reason.startswith("metadata:")
+        return self._key("endpoint") if astray else None
+
+    def _key(self, name: str) -> Path:
+        """A key of the route's exchange or of its server."""
+        if name == "endpoint":
+            return _first(self._server, self._section, ("token_endpoint", "discovery_url", "issuer"))
+        if name == "credentials":
+            names = ("client_secret_file", "client_secret_env", "key_file", "client_id", "method")
+            return _first((*self._server, "client_auth"), self._section.client_auth, names)
+        if name == "exchange.audience" and self._plan.exchange.resource and not self._plan.exchange.audience:
+            name = "exchange.resource"
+        return (*(self._route if name.startswith("exchange") else self._server), *name.split("."))
+
+    def _blame(self, party: Party, reason: str, key: Path | None) -> Fault:
+        """Put whose fault it is into one sentence."""
+        at = self._loaded.problem(key, "") if key is not None else None  # as its own file has it
+        path, place = (at.path, f"{at.file}:{at.line}") if at is not None else (None, None)
+        named = f"the key is {path} ({place})" if path is not None else "no key of the file changes that"
+        return {
+            "party": party.value,
+            "key": path,
+            "place": place,
+            "sentence": f"The fault lies with {party.value}: {reason}; {named}.",
+        }
+
+
+def why(refusal: Refusal) -> str:
+    """Return what was found, or the sentence that callers are shown."""
+    return refusal.finding or refusal.reason.rstrip(".")
+
+
+def _first(path: Path, section: object, names: Sequence[str]) -> Path:
+    """The first of these keys that a section has."""
+    return (*path, next(name for name in names if getattr(section, name, None) is not None))
