@@ -154,7 +154,11 @@ class App:
             version=sidecar.__version__,
             uptime_seconds=round(time.monotonic() - self._began, 1),
             ready=self._ready,
-            config=ConfigStatus(self._file, datetime.fromtimestamp(self._loaded_at, UTC).isoformat("T", "seconds"), ()),
+            config=ConfigStatus(
+                self._file,
+                datetime.fromtimestamp(self._loaded_at, UTC).isoformat("T", "seconds"),
+                self.snapshot.include_problems,
+            ),
             routes=tuple(self._route_status()),
             authorization_servers=_availability(servers, self.config.authorization_servers),
             trusted_issuers=_availability(self.metrics.trusted_issuer_available, self.config.trusted_issuers),

@@ -39,7 +39,7 @@ def misused(arguments: argparse.Namespace) -> str | None:
 
 def check(name: str, house: str, files: list[str]) -> Report:
     """Check the files of a team. name: its include's; house: the file with what was published for it."""
-    from sidecar.config.include_published import check_as_team  # brings pydantic
+    from sidecar.config.teams.published import check_as_team  # brings pydantic
 
     try:
         routes = check_as_team(name, house, files)
@@ -54,8 +54,8 @@ def export(path: str, name: str) -> int:
     What teams wrote is not looked at: what they may write does not depend on it.
     """
     from sidecar.config.environment import Surroundings
-    from sidecar.config.include_published import publish
     from sidecar.config.load import parse_platform, read
+    from sidecar.config.teams.published import publish
 
     try:
         platform = parse_platform(read(path), path, Surroundings(Path(path).absolute().parent, os.environ))

@@ -14,10 +14,10 @@ from pydantic_core import SchemaValidator
 
 from sidecar.config import references, rules, yaml
 from sidecar.config.environment import Surroundings, substitute, unreadable
-from sidecar.config.include_settle import Platform, settle
 from sidecar.config.loaded import Included, Loaded, TeamFile
 from sidecar.config.problems import ConfigError, ConfigProblem, Finding
 from sidecar.config.schema import Config
+from sidecar.config.teams.settle import Platform, settle
 from sidecar.config.tree import Part
 from sidecar.config.validation import first_of_each, validate, validator
 from sidecar.config.wording import nearest

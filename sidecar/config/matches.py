@@ -1,6 +1,6 @@
 """A route's ``match`` section as the value that routing works on.
 
-Here because two need it: ``include_borders`` tells which routes of several houses meet, ``snapshot`` compiles them
+Here because two need it: ``teams.borders`` tells which routes of several houses meet, ``snapshot`` compiles them
 whole.
 """
 

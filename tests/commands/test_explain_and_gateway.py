@@ -14,6 +14,7 @@ from sidecar.snapshot import build
 from tests.support.gateway import Answer, RunningGateway, Upstream, recording_upstream, running_gateway
 from tests.support.sts import GATEWAY_SECRET, RunningSts, running_sts
 
+KNOWN_SEED = 1
 TABLES, REQUESTS = 4, 250  # requests to each table
 AT_ONCE = 16
 
@@ -157,12 +158,13 @@ async def ask_all(gateway: RunningGateway, everything: list[Asked]) -> list[Answ
 
 
 async def test_explain_and_the_gateway_agree(tmp_path: Path) -> None:
-    seed = random.getrandbits(32)
-    chance, kinds = random.Random(seed), set()
+    kinds: dict[int, set[str]] = {}
     async with running_sts() as sts, recording_upstream() as upstream:
-        for number in range(TABLES):
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            kinds |= await compare(folder, chance, sts, upstream)
-    # Chance made something of everything, or it would have shown nothing.
-    assert kinds >= {"forwarded", "no-route", "invalid-request", "missing-token", "invalid-token"}, seed
+        for seed in (KNOWN_SEED, random.getrandbits(32)):
+            chance = random.Random(seed)
+            for number in range(TABLES // 2):
+                folder = tmp_path / f"{seed}-{number}"
+                folder.mkdir()
+                kinds[seed] = kinds.get(seed, set()) | await compare(folder, chance, sts, upstream)
+    # These tables make something of everything, or they would show nothing; others may leave a kind out.
+    assert kinds[KNOWN_SEED] >= {"forwarded", "no-route", "invalid-request", "missing-token", "invalid-token"}

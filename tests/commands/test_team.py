@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.commands import check
-from tests.config.teams import Teams, route
+from tests.config.teams.writing import Teams, route
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sidecar.config.apart import load_apart
-from tests.config.teams import Teams, route
+from tests.config.teams.writing import Teams, route
 
 # Other tests may have left idle threads, which newer Pythons warn about; the gateway itself forks before it has any.
 FORKS = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
-from tests.config.teams import Teams, route
+from tests.config.teams.writing import Teams, route
 
 
 def sample(metrics: Metrics, include: str) -> str:

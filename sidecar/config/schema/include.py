@@ -5,10 +5,10 @@ What an entry of ``allow`` means is in ``config.include_patterns``; how routes a
 
 from typing import Annotated, Literal
 
-from sidecar.config import include_patterns as patterns
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.markers import Check, Read, Written
 from sidecar.config.schema.types import AtLeastOne, Many, Name, PathPrefix, Text, Version
+from sidecar.config.teams import patterns
 
 AllowedHost = Annotated[str, Check(patterns.allowed_host)]
 AllowedText = Annotated[str, Check(patterns.allowed_text)]

@@ -11,14 +11,14 @@ from typing import Final
 
 from pydantic_core import SchemaValidator
 
-from sidecar.config import house as houses
 from sidecar.config import references, rules, yaml
-from sidecar.config.house import House
 from sidecar.config.loaded import Source, TeamFile, locate
 from sidecar.config.problems import ConfigError, ConfigProblem, Finding, Positions
 from sidecar.config.schema import Route
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.types import Many
+from sidecar.config.teams import house as houses
+from sidecar.config.teams.house import House
 from sidecar.config.tree import Part
 from sidecar.config.validation import first_of_each, validate, validator
 from sidecar.config.values import route_name

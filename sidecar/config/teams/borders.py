@@ -8,11 +8,11 @@ order of routes is ``routing.precedence``'s.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sidecar.config.include_patterns import covers_host, covers_path
 from sidecar.config.matches import match_of
 from sidecar.config.problems import Finding
 from sidecar.config.schema import Route as RouteSection
 from sidecar.config.schema.include import Allow
+from sidecar.config.teams.patterns import covers_host, covers_path
 from sidecar.model.route import Route, SubjectPolicy, Upstream
 from sidecar.routing.precedence import conflicts
 from sidecar.routing.rules import Rule, Rules, rules_of

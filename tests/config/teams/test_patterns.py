@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config.addresses import upstream_url
-from sidecar.config.include_patterns import (
+from sidecar.config.teams.patterns import (
     allowed_host,
     allowed_scope,
     allowed_text,

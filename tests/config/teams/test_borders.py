@@ -1,11 +1,11 @@
 import pytest
 
-from sidecar.config.include_borders import Ground, before, between, ground_route, may_meet, within
 from sidecar.config.schema import Route as RouteSection
 from sidecar.config.schema.include import Allow
+from sidecar.config.teams.borders import Ground, before, between, ground_route, may_meet, within
 from sidecar.model.route import Route
 from tests.config.conftest import read
-from tests.config.teams import route as section
+from tests.config.teams.writing import route as section
 from tests.routing.builders import route
 
 PLATFORM = Ground(

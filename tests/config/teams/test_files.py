@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import include_files
-from sidecar.config.include_files import UnreadableFilesError, find, read
+from sidecar.config.teams import files as include_files
+from sidecar.config.teams.files import UnreadableFilesError, find, read
 
 PATTERN = "teams/a/*.yaml"
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config.include_published import check_as_team, publish
 from sidecar.config.problems import ConfigError
-from tests.config.teams import Teams, route
+from sidecar.config.teams.published import check_as_team, publish
+from tests.config.teams.writing import Teams, route
 
 
 @pytest.fixture

@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from pathlib import Path as FilePath
 from typing import Any
 
-from sidecar.config import include_borders as borders
-from sidecar.config import include_files, yaml
+from sidecar.config import yaml
 from sidecar.config.environment import unreadable
-from sidecar.config.house import House
-from sidecar.config.include import check, place
-from sidecar.config.include_settle import ground_of
 from sidecar.config.problems import ConfigError, ConfigProblem, Positions
 from sidecar.config.schema import Config
 from sidecar.config.schema.include import Allow, PublishedHouse
+from sidecar.config.teams import borders
+from sidecar.config.teams import files as include_files
+from sidecar.config.teams.house import House
+from sidecar.config.teams.include import check, place
+from sidecar.config.teams.settle import ground_of
 from sidecar.config.tree import Part
 from sidecar.config.validation import validate, validator
 

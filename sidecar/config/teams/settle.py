@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path as FilePath
 
-from sidecar.config import include_borders as borders
-from sidecar.config import include_files
-from sidecar.config.house import House
-from sidecar.config.include import Checked, check, place
 from sidecar.config.loaded import Included, Source, TeamFile, locate
 from sidecar.config.problems import ConfigError, ConfigProblem, Finding, Positions
 from sidecar.config.schema import Config, Route
 from sidecar.config.schema.include import Allow, Include
+from sidecar.config.teams import borders
+from sidecar.config.teams import files as include_files
+from sidecar.config.teams.house import House
+from sidecar.config.teams.include import Checked, check, place
 from sidecar.config.tree import Part
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.config.house import _KEYS
 from sidecar.config.schema import Exchange, Expect, Match, Route, Subject, Upstream
-from tests.config.teams import Teams, route
+from sidecar.config.teams.house import _KEYS
+from tests.config.teams.writing import Teams, route
 
 #: Keys that reach beyond a team's own routes.
 PLATFORMS = {
@@ -14,6 +14,9 @@ PLATFORMS = {
     Subject: {"header"},
     Exchange: {"actor_token"},
 }
+
+
+BOUNDED = "a team's issued tokens are good for what is known only"
 
 
 @pytest.fixture
@@ -57,10 +60,7 @@ def test_whose_house_it_is_and_where_that_is_written(teams: Teams, changes: dict
         ({"upstream__token_header": "X-T"}, "upstream.token_header: only the platform's file may have this key"),
         (
             {"exchange__expect": {"audience": "any"}},
-            (
-                "exchange.expect.audience: should be asked, or a list; "
-                "a team's issued tokens are good for what is known only"
-            ),
+            "exchange.expect.audience: should be asked, or a list; " + BOUNDED,
         ),
         (
             {"exchange__audience": [], "exchange__resource": []},
@@ -69,6 +69,7 @@ def test_whose_house_it_is_and_where_that_is_written(teams: Teams, changes: dict
                 "or else list what is right in expect.audience"
             ),
         ),
+        ({"exchange__expect": {"scope": "any"}}, "exchange.expect.scope: should be asked, or a list; " + BOUNDED),
         (
             {"exchange__requested_token_type": "refresh_token"},
             "exchange.requested_token_type: a team's upstreams get an access_token or a jwt, nothing else",
@@ -145,3 +146,12 @@ def test_every_key_is_a_teams_or_the_platforms(section: Any) -> None:
     known = {key.name for key in fields(section)}
     assert set(keys) <= known
     assert PLATFORMS.get(section, set()) <= known - set(keys)
+
+
+@pytest.mark.parametrize("key", ["audience", "scope"])
+def test_what_an_issued_token_is_good_for_is_never_left_open(teams: Teams, key: str) -> None:
+    open_one = route()
+    del open_one["exchange"][key]
+    teams.include("a", open_one)
+    (line,) = teams.complaints()
+    assert f"routes.0.exchange.{key}: none is named, so the authorization server would choose" in line

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.problems import ConfigError
-from tests.config.teams import Teams, route
+from tests.config.teams.writing import Teams, route
 
 BAD = route("bad", match__hosts=["b.example.com"])
 

@@ -2,7 +2,7 @@
 
 Works on the files' content, as ``rules`` does, and reads each value by the function that the schema reads it by. A key
 that is not among those of a team is the platform's, also one that comes to the schema later; a value that can't be read
-is none that is allowed. What routes of several houses mean together is ``include_borders``'.
+is none that is allowed. What routes of several houses mean together is ``teams.borders``'.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from sidecar.config import addresses, paths, values
-from sidecar.config.include_patterns import ANY, covers_host, covers_path, covers_text
 from sidecar.config.problems import Finding, show
 from sidecar.config.schema.include import Allow
+from sidecar.config.teams.patterns import ANY, covers_host, covers_path, covers_text
 from sidecar.config.tree import Part
 from sidecar.model.tokens import ACCESS_TOKEN, JWT
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import include
+from sidecar.config.teams import include
 from tests.config.conftest import put
-from tests.config.teams import Teams, route
+from tests.config.teams.writing import Teams, route
 
 BROKEN = """\
 version: 1
