@@ -8,6 +8,7 @@ spellings of IPv4 addresses (``127.1``, ``2130706433``) are refused, since progr
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -70,6 +71,7 @@ class URL:
         return self.host is None or is_loopback(self.host)
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host is ``localhost`` or a loopback address."""
     try:
@@ -161,6 +163,7 @@ def _socket_path(text: str) -> str:
     return path
 
 
+@lru_cache(maxsize=256)  # the routes of a large file name few hosts, many times
 def _ip_or_none(text: str) -> str | None:
     """An address in its usual spelling, without brackets; None where it is no address."""
     bracketed = text.startswith("[") and text.endswith("]")

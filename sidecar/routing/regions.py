@@ -61,9 +61,9 @@ def regions(old: Sequence[Route], new: Sequence[Route], differ: Differ) -> list[
     ordinary = _Ordinary(sides)
     found = [
         region
-        for listener, mine, other in _pairs(*sides)
+        for listener, box, mine, other in _pairs(*sides)
         if differ(_route(mine), _route(other))
-        and (region := _region(sides, ordinary, listener, mine, other)) is not None
+        and (region := _region(sides, ordinary, listener, box, (mine, other))) is not None
     ]
     return sorted(_merged(found), key=lambda region: (region.listener, region.hosts, _order(region.boxes[0])))
 
@@ -142,35 +142,31 @@ class _Ordinary:
         )
 
 
-def _pairs(old: _Side, new: _Side) -> Iterator[tuple[str, Rule | None, Rule | None]]:
-    """Yield every two rules that may go first for one request, each pair once."""
+def _pairs(old: _Side, new: _Side) -> Iterator[tuple[str, Box, Rule | None, Rule | None]]:
+    """Yield every two rules that may go first for one request, each pair once, and what both take."""
     for (listener, box), rule in old.rules.items():
         if (twin := new.rules.get((listener, box))) is not None:
-            yield listener, rule, twin
+            yield listener, box, rule, twin
             continue
-        yield listener, rule, None
-        for other, _ in new.meeting(listener, box):
-            yield listener, rule, other
+        yield listener, box, rule, None
+        for other, shared in new.meeting(listener, box):
+            yield listener, shared, rule, other
     for (listener, box), rule in new.rules.items():
         if (listener, box) in old.rules:
             continue
-        yield listener, None, rule
-        for other, _ in old.meeting(listener, box):
+        yield listener, box, None, rule
+        for other, shared in old.meeting(listener, box):
             if (listener, other.box) in new.rules:
-                yield listener, other, rule
+                yield listener, shared, other, rule
 
 
 def _region(
-    sides: tuple[_Side, _Side], ordinary: _Ordinary, listener: str, old: Rule | None, new: Rule | None
+    sides: tuple[_Side, _Side], ordinary: _Ordinary, listener: str, box: Box, rules: tuple[Rule | None, Rule | None]
 ) -> Region | None:
-    """What an old and a new rule both serve; None where that is nothing."""
-    rules = [rule for rule in (old, new) if rule is not None]
-    box = rules[0].box.meet(rules[-1].box)
-    if box is None:
-        return None
+    """What an old and a new rule both serve of the box that both take; None where that is nothing."""
 
     def serves(request: RequestHead) -> bool:
-        return sides[0].serves(request, old) and sides[1].serves(request, new)
+        return all(side.serves(request, rule) for side, rule in zip(sides, rules, strict=True))
 
     methods = [
         method
@@ -181,12 +177,12 @@ def _region(
     if not methods:
         return None
     box = replace(box, methods=frozenset(filter(None, methods)))
-    kept, more = _largest(_before(sides, listener, box, (old, new)))
+    kept, more = _largest(_before(sides, listener, box, rules))
     exceptions = [replace(each, host=ANY_HOST) if each.host == box.host else each for each in kept]
     return Region(
         listener=listener,
-        old=_route(old),
-        new=_route(new),
+        old=_route(rules[0]),
+        new=_route(rules[1]),
         boxes=(box,),
         exceptions=tuple(sorted(exceptions, key=_order)),
         more=more,

@@ -215,6 +215,12 @@ def test_what_shows_only_when_parts_meet(desk: Desk) -> None:
     assert "trusted_issuers.corp.tls" in desk.errors
 
 
+def test_a_token_where_no_route_wants_one(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a.b.c")
+    assert desk.explain("GET", "http://other.example/orders", "--token-file", str(tmp_path / "token")) == 1
+    assert desk.told["match"][0] == "refused: 404 no-route — No route takes this request."
+
+
 def test_an_issuer_that_is_not_there(desk: Desk, tmp_path: Path) -> None:
     async def minted() -> str:
         async with running_sts() as sts:

@@ -85,6 +85,8 @@ def test_one_host_less() -> None:
 def test_what_an_exception_takes_besides_is_not_told_twice() -> None:
     inner = [route("a", prefix="/a"), route("b", prefix="/a/b"), route("c", path="/a/{x}", methods=("PUT",))]
     assert compared([ROOT, *inner], [elsewhere(ROOT), *inner]) == ["root → root: any /** but any /a/**"]
+    hosts = [route("one", prefix="/a", hosts=("a.h",)), route("all", prefix="/a", hosts=("*.h",))]
+    assert compared([ROOT, *hosts], [elsewhere(ROOT), *hosts]) == ["root → root: any /** but *.h /a/**"]
 
 
 def test_methods_that_only_some_have_left() -> None:
@@ -105,6 +107,8 @@ def test_fields() -> None:
 def test_a_rule_for_options_that_only_preflights_would_meet_has_no_region() -> None:
     fields = ((b"access-control-request-method", b"PUT"), (b"origin", b"https://app.h"))
     assert compared([], [route("odd", path="/a", methods=("OPTIONS",), headers=fields)]) == []
+    (region,) = regions([], [route("odd", path="/a", methods=("OPTIONS", "PUT"), headers=fields)], differ)
+    assert region.boxes[0].methods == {"PUT"}
 
 
 def test_listeners_are_apart() -> None:
