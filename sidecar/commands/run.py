@@ -5,6 +5,7 @@ The configuration is read in a process of its own, and what serves is imported h
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from functools import partial
@@ -18,6 +19,8 @@ from sidecar.observe import logs
 
 if TYPE_CHECKING:
     from sidecar.app import App
+
+log = logging.getLogger("sidecar")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +55,8 @@ async def serve(app: "App") -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
+    # By default it would end the process, and cut off whatever runs.
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "a changed file is taken at the next start only")
     try:
         try:
             await app.start()

@@ -93,6 +93,20 @@ async def test_a_signal_drains_the_process(tmp_path: Path, number: int) -> None:
     assert {"ready", "draining", "stopped"} <= {json.loads(line)["message"] for line in errors.splitlines()}
 
 
+async def test_a_hangup_ends_nothing(tmp_path: Path) -> None:
+    async with held_upstream() as held, running(tmp_path, SIMPLE.replace("PORT", str(held.port))) as process:
+        ports = await process.ready()
+        (_, writer), request = await under_way(held, ports["default"])
+        process.signal(signal.SIGHUP)
+        held.answer.set()
+        assert ((await request).status, (await request).body) == (200, b"done")
+        writer.close()
+        process.signal()
+        status, errors = await process.ended()
+    assert status == 0
+    assert "a changed file is taken at the next start only" in errors
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     text = SIMPLE.replace("delay: 0s, grace: 10s", "delay: 600s, grace: 600s")
     async with held_upstream() as held, running(tmp_path, text.replace("PORT", str(held.port))) as process:
