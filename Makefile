@@ -42,6 +42,10 @@ format: $(VENV)/.dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/.dev  ## write the pages that are made from the code anew
+	$(BIN)/python -m tests.docs.generate
+
 .PHONY: lock
 lock: $(VENV)/.dev  ## resolve the lock files anew
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -7,6 +7,7 @@ from typing import get_args
 from sidecar.commands.lint.rules import RULES, UNUSED_ACCEPT
 from sidecar.commands.schema import document
 from sidecar.config.schema.accept import FileRule, RouteRule
+from tests.docs import reference
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -19,6 +20,7 @@ on GitHub, where findings then show in the review.
 
 What is meant is accepted where it stands, with the reason why: in the route it is about, or at the top of the file.
 
+<!-- fragment -->
 ```yaml
 accept:
   plain-http: the mesh encrypts between pods
@@ -56,7 +58,12 @@ def schema() -> str:
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
-MADE = {"lints.md": lints, "config.schema.json": schema}
+MADE = {
+    "lints.md": lints,
+    "config.schema.json": schema,
+    "configuration.md": reference.configuration,
+    "commands.md": reference.commands,
+}
 
 
 def main() -> None:

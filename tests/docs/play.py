@@ -59,7 +59,8 @@ class _Reader:
         self._variables.touch()
         self._said = ""
         self._logs: dict[str, Path] = {}
-        self._env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
+        path = f"{sys.base_prefix}/bin:/usr/local/bin:/usr/bin:/bin"  # a reader's python3 may be none of the system's
+        self._env = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"}
 
     def write(self, name: str, text: str) -> None:
         """A file's first part makes it, every other is put to its end."""

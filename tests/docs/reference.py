@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from sidecar.__main__ import COMMANDS
-from sidecar.config.schema import Config, include, servers, types
+from sidecar.config.schema import Config, accept, include, servers, types
 from sidecar.config.schema.base import Section
 from sidecar.config.schema.markers import Limit, OneOf
 from tests.docs import remarks
@@ -52,6 +52,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.ReadableFile: "file",
     types.Sink: "`stdout`, `none`, or a file",
     types.SecretVariable: "variable",
+    accept.Why: "text",
     include.AllowedHost: "host",
     include.AllowedText: "text",
     include.AllowedScope: "scope",
@@ -82,12 +83,13 @@ def configuration() -> str:
     for place in _places(Place("", Config)):
         title = f"`{place.path}`" if place.path else "The file"
         parts.append(f"## {title}\n")
-        if place.section in seen:
-            parts.append(f"The same keys as [`{seen[place.section]}`](#{_anchor(seen[place.section])}).\n")
-            continue
-        seen[place.section] = place.path
-        parts.append(f"{(place.section.__doc__ or '').splitlines()[0]}\n")
-        parts.append("\n".join(_table(place.section)) + "\n")
+        if (first := seen.get(place.section)) is not None:
+            parts.append(f"The same keys as [`{first}`](#{_anchor(first)}).\n")
+        else:
+            seen[place.section] = place.path
+            if place.path:
+                parts.append(f"{(place.section.__doc__ or '').splitlines()[0]}\n")
+            parts.append("\n".join(_table(place.section)) + "\n")
         if (remark := left.pop(place.path, None)) is not None:
             parts.append(remark.strip("\n") + "\n")
     if left:

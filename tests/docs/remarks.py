@@ -1,0 +1,286 @@
+"""What the reference pages say that the code can't: how values are written, and the traps of sections and commands."""
+
+from typing import Final
+
+VALUES: Final = """\
+| value | how it is written |
+| --- | --- |
+| duration | a whole number and its unit: `250ms`, `5s`, `2m`, `1h` |
+| size | bytes, or with a unit: `512`, `64KiB`, `1MiB` |
+| count | a whole number, at least 1, without quotes |
+| share | more than 0, at most 1 |
+| text | no control characters, no spaces around it |
+| name | 1 to 64 letters, digits, `.`, `_`, `-` |
+| route name | the same, and `/`; never `none`, which metrics use for requests without a route |
+| scope | one scope, without spaces; several are a list |
+| method | in capitals: `GET` |
+| header name | in any case; for a token, none that has a meaning of its own, such as `Cookie` |
+| claim path | a claim's name, or names with dots between them: `realm_access.roles` |
+| claim value | text, a number, `true` or `false` |
+| token type | a short name (`access_token`, `jwt`, `id_token`, …) or a URI (RFC 8693 §3) |
+| URI | absolute, without a fragment |
+| URL | `http://…` or `https://…`; a route's `upstream.url` may be `unix:/path` too |
+| URL pattern | a URL in which the port, the first label or the end of the path may be `*` |
+| address | `host:port`, `[v6]:port` or `unix:/path` |
+| host | a name without a port; in a route's `hosts` also `*.example.com` |
+| path | begins with `/`; for percent signs and dots see [match](#routesmatch) |
+| network | an address or a CIDR range, such as `10.0.0.0/8` |
+| file | a path; a relative one starts at the configuration file's directory |
+| variable | the name of an environment variable, not its value |
+"""
+
+CONFIGURATION: Final = f"""\
+# Configuration
+
+One YAML file, version 1. This page is made from the code; `sidecar schema` prints the same for editors
+([config.schema.json](config.schema.json)). [The tutorial](tutorial.md) writes a small file step by step.
+
+`sidecar check -c FILE` names every mistake with file, line, column and key. Mistakes are: unknown keys (there is no key
+that does nothing), keys given twice, values of another type, names that refer to nothing, secrets that can't be read,
+routes that tie, and plain http to another machine.
+
+- Secrets never stand in the file. Keys that end in `_file` or `_env` name where they are.
+- `${{NAME}}` inside a value is the environment's value of that name; not set is an error, and there are no defaults.
+  `$${{` is a literal `${{`.
+- Lists are YAML lists, also of one entry: `[orders.read]`, not `orders.read`.
+- `none` as a default means: not set. `empty` means an empty list or mapping, or that all keys inside have their
+  defaults.
+- In paths of keys, `NAME` is a name of your own, and `[]` stands for each entry of a list.
+
+{VALUES}"""
+
+SECTIONS: Final[dict[str, str]] = {
+    "": """
+Where only one trusted issuer or one authorization server is defined, a route need not name it.
+""",
+    "gateway": """
+`listen` and `listeners` exclude each other. `max_in_flight` counts requests until their response head is there; a long
+download does not count. Above it, callers get 503 with `Retry-After: 1` before any work is done.
+
+`trusted_proxies` are peers whose word on the caller's address and scheme is believed. For all others `Forwarded` and
+`X-Forwarded-*` are replaced. The networks also decide from whom a `subject.header` other than `Authorization` is taken.
+""",
+    "gateway.listeners.NAME": """
+*Ingress* is in front of an application: `X-Forwarded-*` are set. *Egress* is on its way out: none is added, and those
+that came are removed. Whoever reaches an egress listener can use it, so it has to be on loopback, on a unix socket, or
+ask for certificates (`tls.client_ca_file`).
+""",
+    "gateway.drain": """
+After SIGTERM, `/readyz` says no at once. For `delay`, new connections are still taken, until whoever balances the load
+has noticed. Then requests that run have `grace` to end. Give the process at least the sum of both before it is killed.
+""",
+    "admin": """
+It answers `/livez`, `/readyz`, `/metrics` and `/status`, and changes nothing. Ready means: configuration loaded,
+listeners bound, not draining. It does not depend on the authorization server, whose outage would otherwise take every
+instance out at once.
+""",
+    "receipts": """
+With `subject: hashed`, `subject_key_file` is required: without a key, a hash of a name is the name to whoever can
+guess. `on_failure: refuse` answers 503 rather than forward what could not be accounted for; `continue` forwards, and
+counts what was lost in `token_sidecar_receipts_dropped_total`.
+""",
+    "trusted_issuers.NAME": """
+Give `issuer` or `authorization_server`, not both. `issuer` is compared byte for byte with the token's `iss`; a slash at
+the end makes another issuer.
+
+`audience` is required: a token that was not made for us is not ours to trade. Keys are found through the issuer's
+metadata; only one of `discovery_url`, `jwks_uri` and `jwks_file` may stand instead. A key that is gone from the key set
+is dead as soon as the set was read again; `keys_stale` is about an issuer that can't be reached, not about removed
+keys.
+
+`token_profile: jwt` still refuses what is visibly an ID token. `leeway` forgives clocks that differ when a token is
+checked; it never makes an issued token live longer.
+""",
+    "authorization_servers.NAME": """
+Give `issuer`, `discovery_url` or `token_endpoint`. With `issuer` alone, the metadata's own `issuer` has to be the same.
+
+`timeout` covers the whole exchange, with discovery and one retry. Above `max_in_flight`, as many again wait; the next
+ones get 503. `default_lifetime` is used only where the server says nothing: keep it short.
+
+`dialect_overrides` changes a single switch of the dialect: `form_encoding` (`true`, `false`), `assertion_audience`
+(`issuer`, `token_endpoint`), `issued_token_type` (`strict`, `lenient`), `extra_audience` and `extra_scope` (lists), and
+`errors` (a mapping of the server's error codes to our kinds of refusals).
+""",
+    "authorization_servers.NAME.client_auth (client_secret_basic, client_secret_post)": """
+Give one of `client_secret_file` and `client_secret_env`. One newline at the file's end does not count. The file is read
+again when it changes; the environment is not.
+""",
+    "authorization_servers.NAME.client_auth (none)": """
+A server that lets a public client exchange tokens lets everybody who knows its name do it.
+""",
+    "authorization_servers.NAME.tls": """
+`cert_file` and `key_file` go together.
+""",
+    "workload_tokens.NAME": """
+The token may be rotated in place. It is sent as `actor_token`; the gateway does not renew it.
+""",
+    "cache": """
+An issued token serves from the cache until shortly before it ends:
+
+```text
+life     = min(expires_in, its own exp − when it was asked for, max_lifetime)
+margin   = min(early_expiry, a fifth of life)
+used for = life − margin, and never beyond the subject token's exp
+```
+
+So a token of 60 s is used for 48 s, not for 30 s. Where `life` is 1 s or less, it serves the request that asked, and
+those that waited with it. From `refresh_ahead` of that time on, a use fetches the next token in the background, but
+only if a newer one could live longer: where the subject token ends first, nothing is asked for in vain.
+
+A hit skips no check: what a route expects of an issued token is judged on every use.
+""",
+    "include[]": """
+A team's file has `routes:` and nothing else, without `${…}` and without keys that name files. In metrics and commands
+its routes are called `NAME/route`.
+
+<!-- fragment -->
+```yaml
+include:
+  - name: shop
+    files: teams/shop/*.yaml
+    on_error: isolate
+    allow:
+      hosts: [shop.example.com]
+      path_prefixes: [/shop]
+      authorization_servers: [corp]
+      audiences: [shop-*]
+      scopes: [shop.*]
+      upstreams: ["http://127.0.0.1:*"]
+```
+""",
+    "include[].allow": """
+A key that is left out allows nothing, so an include without `allow` can have no route. A team checks its own files with
+`sidecar check --as-team`.
+""",
+    "routes[]": """
+`exchange` has no default: a route says what it exchanges for, or `none`. With `none`, no credential is needed, and one
+that came is removed without being checked; `subject` would have no effect there and is an error.
+
+The order of routes in the file means nothing. What decides is [which one is more specific](#routesmatch).
+""",
+    "routes[].match": """
+Give `path` or `path_prefix`, not both.
+
+**Hosts.** Left out: any host. `*.example.com` is one label or more in front, and not `example.com` itself. Ports are
+ignored, case does not matter.
+
+**Paths.** A prefix is of whole segments: `/orders` takes `/orders` and `/orders/42`, not `/orders-old`. `{name}` stands
+for exactly one whole segment. What is forwarded are the path's own bytes. What is matched is the same with needless
+percent-encoding undone, so `/orders/%61dmin` meets the rule of `/orders/admin`. Refused with 400, since programs read
+them differently: `%2f`, `%5c`, `%00`, backslashes, `.` and `..` as segments (also encoded), `//`, `;`, control and
+non-ASCII bytes, broken percent signs. `allow` lets three of them pass for applications that need them; they are
+ordinary bytes then.
+
+**Methods.** Left out: every one but CONNECT and TRACE, which are never forwarded. `GET` includes `HEAD`. A CORS
+preflight is matched by the method that it asks for.
+
+**Which route wins.** First the host: exact, then the longest wildcard, then none. Then the path: exact, then templates,
+segment by segment from the left with literal text before `{name}`, then the longest prefix. Then methods given before
+left out, then headers given before left out. Two routes that still tie are an error. So a route with a host goes before
+one without, however long the other's path is; `sidecar explain` tells which one took a request, and why not the others.
+""",
+    "routes[].upstream": """
+Where a request goes is this URL, never what the caller wrote. The upstream gets its own host name as `Host`;
+`preserve_host: true` keeps the caller's.
+
+Plain http is taken for loopback and unix sockets only. `allow_plain_http: true` says that the network encrypts, for
+example a mesh: the issued token would be readable on the way otherwise.
+
+`strip_prefix` goes with `match.path_prefix` and leaves at least `/`. `Location` and cookie paths in responses are not
+rewritten.
+
+`response_timeout` ends with the response's head. After it, a stream may last for as long as it is never silent for
+longer than `read_idle`.
+""",
+    "routes[].upstream.tls": """
+It has no effect without an https URL, and is an error there.
+""",
+    "routes[].subject": """
+`require_scope` demands all of its entries, `require_claims` each of its paths, `clients` one of its entries. A list
+under a path of `require_claims` means: one of these. An array in the token matches if it contains one.
+
+A `header` other than `Authorization` carries the token alone, without `Bearer`, and is taken from
+`gateway.trusted_proxies` only: anybody else could write it. A token of which a copy stands anywhere else in the
+request's head is refused with 400.
+""",
+    "routes[].exchange": """
+Without `audience`, `resource` and `scope`, the server alone decides what the issued token is good for. The file is
+taken, and `check` tells it ([no-target](lints.md#no-target)).
+
+`semantics: delegation` demands an `act` claim in the issued token, `impersonation` demands that there is none. A token
+that nobody here can read can't show an actor, so it is refused where delegation is demanded.
+
+`requested_token_type` is sent only when it is given. An access token or a JWT is expected without it.
+""",
+    "routes[].exchange.expect": """
+What the server issued is compared with what was asked for. Without this, a generous server would widen what a route is
+good for, and nobody would notice.
+
+- `audience: asked` (the default): every asked audience is there, and nothing but them and `extra_audience`.
+- `scope: asked` (the default): nothing but what was asked and `extra_scope`. Fewer scopes are allowed.
+- A list instead of `asked`: these have to be there, and nothing but them and the extra ones.
+- `any`: not compared. Nothing asked: not compared either.
+- `subject: same` (the default): equal `sub`, where both tokens are JWTs of one issuer.
+
+The dialect `keycloak` allows `openid`, `profile` and `email` as extra scopes. A token that fails here is not forwarded:
+callers get 502, and the receipt names what was too much and the key that would allow it.
+""",
+}
+
+COMMANDS: Final = """\
+# Commands
+
+This page is made from the code. `python -m sidecar` is the same as `sidecar`; `sidecar --version` tells the version,
+and `sidecar COMMAND --help` the options.
+
+Logs and mistakes go to stderr, answers to stdout. No command prints a token or a secret. Wrong options end with 2,
+Ctrl-C with 130 where a command does not say otherwise.
+"""
+
+#: What there is to say of an argument that has no help of its own.
+ARGUMENTS: Final = {
+    "log_level": "what is logged on stderr",
+    "method": "the request's method",
+    "route": "the route whose exchange is made",
+}
+
+OF_COMMANDS: Final[dict[str, str]] = {
+    "run": """
+SIGTERM and SIGINT drain: `/readyz` says no at once, requests that run are answered
+([`gateway.drain`](configuration.md#gatewaydrain)). A second one ends at once. Receipts go to stdout, unless
+[`receipts.sink`](configuration.md#receipts) says otherwise.
+""",
+    "check": """
+It asks nobody: a server that is down is no mistake of the file. What it may find in a file that could be served is told
+in [lints](lints.md). Run it wherever the file is changed; with `--format github`, findings show in the review.
+
+A team that has its own files but not the platform's checks them with `--as-team`, against what `--export-house`
+printed.
+""",
+    "diff": """
+It compares what the two files mean, not their text: which requests take another route, or get a token for another
+audience or scope. Nobody is asked anything.
+""",
+    "schema": """
+It is also in the repository as [config.schema.json](config.schema.json). What takes two keys to tell is beyond a
+schema; `check` tells that.
+""",
+    "explain": """
+It decides as the gateway does, but the exchange asks nobody. Without a token it ends where one is needed; with
+`--token-file` the token's issuer is asked for its keys, and the token is verified.
+""",
+    "exchange": """
+It makes one real exchange: where it succeeds, a token was issued, and is thrown away. What is told are claims, never
+the token. Where it fails, the last line says whose fault that is and which key has to do with it.
+""",
+    "sts": """
+For development, tests and demos only. [Its file](sts.md) has a page of its own.
+""",
+    "demo": """
+It runs on [`routes.example.yaml`](../routes.example.yaml), and uses the ports of that file unless `--free-ports` is
+given.
+""",
+}
+
+#: Exit status 0, where it is not one answer among several.
+ALWAYS: Final = {"schema": "always", "sts": "after SIGTERM or SIGINT, or where the file has no problems"}
