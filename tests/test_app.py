@@ -224,7 +224,11 @@ async def test_an_address_that_is_taken(tmp_path: Path) -> None:
 
 async def test_an_address_that_is_not_ours(tmp_path: Path) -> None:
     text = SIMPLE.replace("127.0.0.1:0", "192.0.2.1:8080")
-    assert await start_error(tmp_path, text) == "can't listen on 192.0.2.1:8080: Cannot assign requested address"
+    why = (
+        "Cannot assign requested address",
+        "no such address",
+    )  # newer versions of Python keep the reason to themselves
+    assert await start_error(tmp_path, text) in [f"can't listen on 192.0.2.1:8080: {reason}" for reason in why]
 
 
 async def test_receipts_that_can_not_be_written(tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ class Incoming:
         if self.lingering and self._protocol.transport is not None:
             self._protocol.close()
             if self._protocol.transport.can_write_eof():
-                self._protocol.transport.write_eof()
+                with suppress(OSError):  # the caller may have left a moment ago
+                    self._protocol.transport.write_eof()
             await asyncio.sleep(LINGERING)  # ends early, by being cancelled, when the connection is closed
 
     @property

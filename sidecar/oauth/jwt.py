@@ -31,6 +31,7 @@ CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 DEFAULT_ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
 MIN_RSA_BITS: Final = 2048
 MAX_TOKEN_BYTES: Final = 16 * 1024
+MAX_DEPTH: Final = 64  # levels of lists and objects; nothing honest comes near
 
 # Header parameters that nobody here knows are ignored, as RFC 7515 §4 asks (some servers add their own), and a header
 # may carry a certificate chain; the library's defaults refuse both. What is critical is refused in peek().
@@ -184,7 +185,8 @@ def jwk_set(keys: Sequence[Key]) -> dict[str, Any]:
 def strict_json(text: bytes | str) -> Any:
     """Parse JSON as the field should: UTF-8, no duplicate members, no lone surrogates, no NaN or Infinity.
 
-    ValueError: it is anything else; the message names none of its content. RecursionError: it is nested too deep.
+    ValueError: it is anything else, or nested more than 64 deep; the message names none of its content.
+    RecursionError: it is nested so deep that the parser gives up.
     """
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
@@ -193,6 +195,8 @@ def strict_json(text: bytes | str) -> Any:
         )
         if "\\u" in text:  # only an escape can bring in half a surrogate pair, which can't be encoded again
             json.dumps(document, ensure_ascii=False).encode("utf-8")
+        if text.count("[") + text.count("{") > MAX_DEPTH:  # else it can't be too deep
+            _check_depth(document)
     except ValueError:
         raise ValueError("not strict JSON") from None
     return document
@@ -203,6 +207,20 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("duplicate members")
     return members
+
+
+def _check_depth(document: Any) -> None:
+    """Refuse what is nested too deep; how deep the parser goes by itself depends on the version of Python."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            member
+            for value in level
+            if isinstance(value, dict | list)
+            for member in (value.values() if isinstance(value, dict) else value)
+        ]
+    if any(isinstance(value, dict | list) for value in level):
+        raise ValueError("nested too deep")
 
 
 def _refuse_constant(_: str) -> NoReturn:

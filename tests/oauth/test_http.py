@@ -371,9 +371,9 @@ async def test_a_peer_that_speaks_first_is_not_called_for_ever() -> None:
     async with server, client_for(max_in_flight=4) as client:
         with pytest.raises(PeerError):
             await client.post_form(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", [], {})
+        for writer in calls:
+            writer.transport.abort()
     assert 1 <= len(calls) <= 5
-    for writer in calls:
-        writer.transport.abort()
     await asyncio.sleep(0.01)
 
 

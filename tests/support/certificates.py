@@ -39,6 +39,8 @@ class Authority:
         certificate = (
             _builder(self._name, self._name, self._key, timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_for_signing_certificates(), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.ca_file = str(_write(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM)))
@@ -50,6 +52,8 @@ class Authority:
         certificate = (
             _builder(_name(names[0]), self._name, key, lifetime)
             .add_extension(x509.SubjectAlternativeName(subjects), critical=False)
+            # Without it, newer versions of Python take the certificate for malformed.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         stem = f"{certificate.serial_number:x}"
@@ -90,3 +94,10 @@ def _subject(name: str) -> x509.GeneralName:
 def _write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def _for_signing_certificates() -> x509.KeyUsage:
+    uses = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+    )
+    return x509.KeyUsage(**uses, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
