@@ -11,12 +11,12 @@ from urllib.parse import unquote_to_bytes
 
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.request import RequestHead
+from sidecar.wire.grammar import B64TOKEN
 
 AUTHORIZATION: Final = b"authorization"
 
 _BEARER: Final = re.compile(rb"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 _ANY_BEARER: Final = re.compile(rb"(?:^|,)[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
-_TOKEN: Final = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _QUERY_TOKEN: Final = re.compile(rb"(?:^|&)access_token=([^&]*)", re.IGNORECASE)
 _LONG_WORD: Final = re.compile(rb"[A-Za-z0-9\-._~+/]{16,}=*")
 #: A last segment shorter than this is no signature; searching for it would find ordinary words.
@@ -96,7 +96,7 @@ def _bearer(values: list[bytes]) -> bytes:
 def _bare(values: list[bytes]) -> bytes:
     if not values:
         raise refuse(Kind.MISSING_TOKEN, "A token is needed.")
-    if len(values) > 1 or not _TOKEN.fullmatch(values[0]):
+    if len(values) > 1 or not B64TOKEN.fullmatch(values[0]):
         raise refuse(Kind.INVALID_REQUEST, "The field that carries the token is malformed.")
     return values[0]
 

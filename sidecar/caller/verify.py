@@ -4,23 +4,22 @@ A verified token is remembered by its digest until it expires or its issuer's ke
 the same ``invalid-token`` to the caller; only the finding, for operators, says which check it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from cachetools import LRUCache
 
 from sidecar.caller.take import Credential
+from sidecar.model.claims import ClaimError, instant, texts
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.tokens import Subject, act_chain, token_id
 from sidecar.oauth.jwks import IssuerUnavailable, KeySource
 from sidecar.oauth.jwt import JWTError, SignedToken, peek
 
-#: No honest instant is later; what is larger is no time.
-MAX_SECONDS: Final = 10**10
 REMEMBERED: Final = 10_000
 
 
@@ -110,14 +109,21 @@ async def _check_signature(token: str, issuer: TrustedIssuer) -> None:
 
 def _subject(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssuer, now: float) -> Subject:
     """Judge everything about a token but its signature: cheaper than that, and needs no key."""
+    try:
+        return _judged(token, digest, signed, issuer, now)
+    except ClaimError as error:
+        raise _invalid(str(error)) from None
+
+
+def _judged(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssuer, now: float) -> Subject:
     claims = signed.claims
     _check_kind(signed, issuer.profile)
-    expires_at = _instant(claims, "exp")
+    expires_at = instant(claims, "exp")
     if expires_at is None or now > expires_at + issuer.leeway:
         raise _invalid("the token has expired, or has no exp")
-    if (not_before := _instant(claims, "nbf")) is not None and not_before > now + issuer.leeway:
+    if (not_before := instant(claims, "nbf")) is not None and not_before > now + issuer.leeway:
         raise _invalid("the token is not valid yet")
-    if not issuer.audience & set(_texts(claims, issuer.audience_claim)):
+    if not issuer.audience & set(texts(claims, issuer.audience_claim)):
         raise _invalid("the token is not meant for this gateway")
     if "cnf" in claims:
         # RFC 9449 §7.2, RFC 8705 §3: exchanging it would make a bearer token of a bound one.
@@ -131,7 +137,7 @@ def _subject(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssu
         raise _invalid("act is malformed") from None
     client = claims.get("client_id", claims.get("azp"))
     acr = claims.get("acr")
-    scope = next((_texts(claims, name, split=True) for name in issuer.scope_claims if name in claims), [])
+    scope = next((texts(claims, name, split=True) for name in issuer.scope_claims if name in claims), [])
     return Subject(
         issuer=issuer.name,
         iss=issuer.iss,
@@ -166,25 +172,6 @@ def _check_kind(signed: SignedToken, profile: Profile) -> None:
         raise _invalid("typ says that this is no access token")
     if claims.keys() & {"at_hash", "c_hash", "nonce"} or claims.get("typ") in ("ID", "Refresh", "Offline", "Logout"):
         raise _invalid("the claims say that this is no access token")
-
-
-def _instant(claims: Mapping[str, Any], name: str) -> float | None:
-    value = claims.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_SECONDS:
-        raise _invalid(f"{name} is no time")
-    return float(value)
-
-
-def _texts(claims: Mapping[str, Any], name: str, *, split: bool = False) -> list[str]:
-    """A claim that is text or a list of text; with split, text is a list with spaces between."""
-    value = claims.get(name, [])
-    if isinstance(value, str):
-        return value.split() if split else [value]
-    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-        return value
-    raise _invalid(f"{name} is malformed")
 
 
 def _invalid(finding: str) -> Refused:

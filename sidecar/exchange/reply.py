@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sidecar.exchange.dialects import Dialect
+from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, texts
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Exchange
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, IssuedToken, Subject, act_chain, token_id
-from sidecar.oauth.jwt import JWTError, SignedToken, peek
+from sidecar.oauth.jwt import MAX_TOKEN_BYTES, JWTError, SignedToken, peek
 
-MAX_TOKEN_BYTES: Final = 16 * 1024
 #: Clocks differ: a token that is valid a moment from now is valid.
 LEEWAY: Final = 30.0
-#: No honest lifetime is longer; what is larger is no number of seconds.
-MAX_SECONDS: Final = 10**10
 
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
@@ -67,12 +65,15 @@ def read(
     token_type = _issued_token_type(members, exchange, dialect)
     scope = _reply_scope(members)
     claims = signed.claims if signed is not None else {}
-    issued_exp = _times(claims, now_wall)
     try:
+        issued_exp = _times(claims, now_wall)
         actors = act_chain(claims) if signed is not None else None
+        claimed = _claimed_scope(claims)
+        audience = frozenset(texts(claims, "aud")) if signed is not None else None
+    except ClaimError as error:
+        raise _unusable(f"the issued token's {error.name} claim {error.flaw}") from None
     except ValueError:
         raise _unusable("the issued token's act claim is malformed") from None
-    claimed = _claimed_scope(claims)
     if scope is None and claimed is None:
         # RFC 8693 §2.2.1: left out means as requested.
         scope = frozenset(exchange.scope) or None
@@ -84,7 +85,7 @@ def read(
         token_id=token_id(token, claims),
         iss=_text(claims, "iss"),
         sub=_text(claims, "sub"),
-        audience=_audience(claims) if signed is not None else None,
+        audience=audience,
         scope=scope,
         actors=actors,
         verified=verified,
@@ -154,39 +155,19 @@ def _reply_scope(members: Mapping[str, Any]) -> frozenset[str] | None:
 def _claimed_scope(claims: Mapping[str, Any]) -> frozenset[str] | None:
     """The scope the token itself carries: ``scope`` (RFC 8693 §4.2) or ``scp``, text or a list."""
     for name in ("scope", "scp"):
-        value = claims.get(name)
-        if isinstance(value, str):
-            return frozenset(value.split())
-        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-            return frozenset(value)
-        if value is not None:
-            raise _unusable(f"the issued token's {name} claim is malformed")
+        if claims.get(name) is not None:
+            return frozenset(texts(claims, name, split=True))
     return None
 
 
 def _times(claims: Mapping[str, Any], now_wall: float) -> float | None:
     """``exp`` of the token; refuses one that is dead or not born yet (RFC 7519 §4.1.4, §4.1.5)."""
-    times: dict[str, float] = {}
-    for name in ("exp", "nbf"):
-        value = claims.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_SECONDS:
-            raise _unusable(f"the issued token's {name} claim is no time")
-        times[name] = float(value)
-    if times.get("nbf", now_wall) > now_wall + LEEWAY:
+    expires_at, not_before = instant(claims, "exp"), instant(claims, "nbf")
+    if not_before is not None and not_before > now_wall + LEEWAY:
         raise _unusable("the issued token is not valid yet")
-    if times.get("exp", now_wall + 1) <= now_wall:
+    if expires_at is not None and expires_at <= now_wall:
         raise _unusable("the issued token has expired")
-    return times.get("exp")
-
-
-def _audience(claims: Mapping[str, Any]) -> frozenset[str]:
-    audience = claims.get("aud", [])
-    entries = [audience] if isinstance(audience, str) else audience
-    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise _unusable("the issued token's aud claim is malformed")
-    return frozenset(entries)
+    return expires_at
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:

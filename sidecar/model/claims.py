@@ -1,0 +1,42 @@
+"""Single claims of a token, read strictly (RFC 7519 §4.1, RFC 8693 §4.2): whoever judges a token reads them alike.
+
+What a claim must say is the caller's to judge, and so is how a malformed one is told.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+#: No honest instant or lifetime is larger; what is, is no number of seconds.
+MAX_SECONDS: Final = 10**10
+
+
+class ClaimError(ValueError):
+    """A claim is malformed: its name, and what is wrong as a phrase; nothing of its value."""
+
+    def __init__(self, name: str, flaw: str) -> None:
+        super().__init__(f"{name} {flaw}")
+        self.name = name
+        self.flaw = flaw
+
+
+def instant(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a claim that is seconds since the epoch; None where there is none. ClaimError: it is no such number."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_SECONDS:
+        raise ClaimError(name, "is no time")
+    return float(value)
+
+
+def texts(claims: Mapping[str, Any], name: str, *, split: bool = False) -> list[str]:
+    """Return a claim that is text or a list of text, empty where there is none; with split, text is cut at spaces.
+
+    ClaimError: it is anything else.
+    """
+    value = claims.get(name, [])
+    if isinstance(value, str):
+        return value.split() if split else [value]
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return value
+    raise ClaimError(name, "is malformed")
