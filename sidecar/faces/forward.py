@@ -12,28 +12,12 @@ from sidecar.model.refusal import Kind, refuse
 from sidecar.model.request import Fields, RequestHead
 from sidecar.model.route import Route
 from sidecar.upstream.response import Response
-from sidecar.wire.fields import forwardable, serialize_head
+from sidecar.wire.fields import CREDENTIALS, FORWARDING, forwardable, serialize_head
 from sidecar.wire.framing import request_framing
 
-#: Credentials in every form that applications and proxies know, and fields that we make ourselves.
-_NEVER_FORWARDED: Final = frozenset(
-    {
-        b"authorization",
-        b"content-length",
-        b"forwarded",
-        b"host",
-        b"http2-settings",
-        b"proxy-authorization",
-        b"via",
-        b"x-auth-request-access-token",
-        b"x-forwarded-access-token",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-proto",
-        b"x-real-ip",
-        b"x-request-id",
-    }
+#: Credentials in every form, and fields that we make ourselves.
+_NEVER_FORWARDED: Final = (
+    CREDENTIALS | FORWARDING | {b"content-length", b"host", b"http2-settings", b"via", b"x-request-id"}
 )
 _NEVER_RETURNED: Final = frozenset({b"content-length", b"x-request-id"})
 _AUTHORIZATION: Final = b"authorization"

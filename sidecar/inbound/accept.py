@@ -12,6 +12,7 @@ from uuid import uuid4
 from sidecar.model.listener import Listener
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
 from sidecar.model.request import Fields, RequestHead
+from sidecar.wire.fields import CREDENTIALS, FORWARDING
 from sidecar.wire.grammar import GrammarError, host_of
 from sidecar.wire.target import split
 
@@ -39,21 +40,11 @@ class Message(Protocol):
 #: Names that decide something here, or that we set or remove; the same with ``_`` for ``-`` is refused, since some
 #: applications can't tell them apart.
 GUARDED: Final = frozenset(
-    {
-        b"content-length",
-        b"keep-alive",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"transfer-encoding",
-        b"x-auth-request-access-token",
-        b"x-forwarded-access-token",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-proto",
-        b"x-real-ip",
-        b"x-request-id",
-    }
+    name
+    for name in CREDENTIALS
+    | FORWARDING
+    | {b"content-length", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"x-request-id"}
+    if b"-" in name  # the others have no alias
 )
 
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")

@@ -24,6 +24,22 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 
+#: Where applications and proxies look for a credential; what stands there never goes on, whatever it is.
+CREDENTIALS: Final = frozenset(
+    {b"authorization", b"proxy-authorization", b"x-auth-request-access-token", b"x-forwarded-access-token"}
+)
+#: What tells an application who called (RFC 7239, and the fields that came before it): ours to make.
+FORWARDING: Final = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
+)
+
 
 def forwardable(
     fields: Iterable[tuple[bytes, bytes]], extra_drop: frozenset[bytes] = frozenset()

@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 import os
 import pickle
@@ -33,6 +34,7 @@ def open_files() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _no_file_stays_open() -> Iterator[None]:
+    gc.collect()  # what earlier tests left to the collector is not to be closed in between
     before = open_files()
     yield
     assert open_files() == before

@@ -6,10 +6,9 @@ Here are its arguments and how the result is printed; ``attempt`` makes it, ``fa
 import argparse
 import asyncio
 import json
-import re
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import sidecar
 from sidecar.commands.configuration import add_config, load_or_explain
@@ -20,8 +19,7 @@ from sidecar.exchange.plan import Plan
 from sidecar.model.clock import Clock
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import Snapshot, build
-
-_TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
+from sidecar.wire.grammar import B64TOKEN
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +65,7 @@ def _token(path: str) -> str:
         token = Path(path).read_text("ascii").strip()
     except (OSError, ValueError):
         raise ValueError(f"--subject-token-file: {path} can't be read") from None
-    if not _TOKEN.fullmatch(token):
+    if not B64TOKEN.fullmatch(token.encode()):
         raise ValueError(f"--subject-token-file: {path} does not hold one token")
     return token
 
