@@ -46,6 +46,10 @@ format: $(VENV)/.dev  ## let ruff rewrite what it can
 docs: $(VENV)/.dev  ## write the pages that are made from the code anew
 	$(BIN)/python -m tests.docs.generate
 
+.PHONY: bench
+bench: $(VENV)/.dev  ## measure beside Envoy, nginx and an aiohttp relay; ARGS=--quick for a short run
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.dev  ## resolve the lock files anew
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
