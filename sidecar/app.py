@@ -5,15 +5,9 @@ decided about any request.
 """
 
 import asyncio
-import errno
 import logging
-import os
-import socket
-import ssl
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,13 +19,13 @@ from prometheus_client import Gauge
 import sidecar
 from sidecar.config.addresses import Address
 from sidecar.config.loaded import Loaded
-from sidecar.config.schema import Listener as ListenerSection
 from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
 from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
 from sidecar.faces.gateway import Gateway
 from sidecar.inbound.server import GatewayServer
+from sidecar.listening import BindError, Listeners, Wanted, shown
 from sidecar.model.receipt import resource_server
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
@@ -43,8 +37,6 @@ from sidecar.snapshot import Snapshot, build
 log = logging.getLogger("sidecar")
 
 SWEEP_EVERY: Final = 5.0  # seconds between two looks for tokens that have expired
-BACKLOG: Final = 1024  # connections that the kernel holds while we are busy
-AT_ONCE: Final = 0.001  # seconds; aiohttp takes 0 for "however long it takes"
 LAST_RECEIPTS: Final = 2.0  # seconds for writing what is queued at the end
 
 
@@ -62,9 +54,6 @@ class App:
         self.config = loaded.config
         self.metrics = metrics or Metrics(sidecar.__version__)
         self.snapshot: Snapshot = build(loaded, self.metrics)
-        self.draining = False
-        #: Where each listener listens, the admin listener as ``admin``; filled by ``start``.
-        self.addresses: dict[str, Address] = {}
         self._file = loaded.positions.file
         self._loaded_at = time.time()
         self._ready = False
@@ -85,10 +74,8 @@ class App:
         self._gateway = Gateway(
             self, self.exchanger.obtain, self._journal, max_in_flight=self.config.gateway.max_in_flight
         )
-        self._servers: list[GatewayServer] = []
-        self._listening: list[_Listening] = []
-        self._admin_listening: list[_Listening] = []
-        self._admin_server: GatewayServer | None = None
+        self._listeners = Listeners()
+        self._admin = Listeners()
         self._tasks: list[asyncio.Task[None]] = []
         self._watch()
 
@@ -103,36 +90,33 @@ class App:
             except SinkError as error:
                 raise StartError(f"receipts can't be written: {error}") from None
         self._tasks = [asyncio.create_task(self._lag.run()), asyncio.create_task(self._sweep())]
-        for name, section in self.config.gateway.all_listeners.items():
-            self.addresses[name] = await self._listen(name, section)
-        self.addresses["admin"] = await self._listen_admin()
+        try:
+            for listeners, wanted in ((self._listeners, self._wanted()), (self._admin, self._wanted_admin())):
+                await listeners.take(await listeners.prepare(wanted))
+        except BindError as error:
+            raise StartError(str(error)) from None
         self._ready = True
-        log.info("ready", extra={"listeners": {name: _shown(address) for name, address in self.addresses.items()}})
+        log.info("ready", extra={"listeners": {name: shown(address) for name, address in self.addresses.items()}})
 
     async def drain(self) -> None:
         """Stop serving as the configuration's ``drain`` says: not ready at once, then no new connections, then end.
 
-        What still runs after the grace is left to ``close``.
+        What still runs after the grace is cut off. ``/readyz`` and the rest of the admin listener stay.
         """
         drain = self.config.gateway.drain
-        self._ready, self.draining = False, True
+        self._ready = False
         log.info("draining", extra={"delay_s": drain.delay, "grace_s": drain.grace})
+        self._listeners.going()
         await asyncio.sleep(drain.delay)
-        _stop(self._listening)
-        for connections in self._servers:
-            connections.pre_shutdown()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(drain.grace):
-                await asyncio.gather(*(connections.shutdown(None) for connections in self._servers))
+        self._listeners.stop()
+        await self._listeners.finish(drain.grace)
 
     async def close(self) -> None:
         """Take everything down; what still runs is cut off. Whatever of it was never up, or is down, stays so."""
-        self._ready, self.draining = False, True
-        _stop(self._listening)
-        await asyncio.gather(*(connections.shutdown(AT_ONCE) for connections in self._servers))
-        _stop(self._admin_listening)
-        if self._admin_server is not None:
-            await self._admin_server.shutdown(AT_ONCE)
+        self._ready = False
+        for listeners in (self._listeners, self._admin):
+            listeners.stop()
+            await listeners.finish(0)
         await self.exchanger.close()
         await self.snapshot.close()
         tasks, self._tasks = self._tasks, []
@@ -142,6 +126,11 @@ class App:
         if tasks:  # else receipts were never begun, or ended already
             await self._journal.receipts.close(LAST_RECEIPTS)
         log.info("stopped")
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Where each listener listens, the admin listener as ``admin``; empty before ``start``."""
+        return {**self._listeners.addresses, **self._admin.addresses}
 
     def ready(self) -> bool:
         """Whether requests are served and nothing drains; nobody else's health counts."""
@@ -166,31 +155,38 @@ class App:
             recent_refusals={kind.value: count for kind, count in self.metrics.recent_refusals().items()},
         )
 
-    async def _listen(self, name: str, section: ListenerSection) -> Address:
+    def _wanted(self) -> dict[str, Wanted]:
+        """The gateway's listeners, as the configuration has them."""
         gateway = self.config.gateway
-        server = GatewayServer(
-            partial(self._gateway.serve, name),
-            self._gateway.malformed,
-            keepalive_timeout=gateway.keepalive_timeout,
-            max_header_bytes=gateway.max_header_bytes,
-        )
-        self._servers.append(server)
-        listening = await _open(server, section.listen, self.snapshot.tls.get(name))
-        self._listening.append(listening)
-        return listening.address
+        settings = (gateway.keepalive_timeout, gateway.max_header_bytes)
 
-    async def _listen_admin(self) -> Address:
-        section = self.config.admin
-        admin = Admin(self, self.metrics, listen_host=section.listen.host, loopback_only=section.pages == "loopback")
-        self._admin_server = GatewayServer(
-            admin.serve,
-            admin.malformed,
-            keepalive_timeout=self.config.gateway.keepalive_timeout,
-            max_header_bytes=ADMIN_LISTENER.max_header_bytes,
-        )
-        listening = await _open(self._admin_server, section.listen, None)
-        self._admin_listening.append(listening)
-        return listening.address
+        def server(name: str) -> GatewayServer:
+            return GatewayServer(
+                partial(self._gateway.serve, name),
+                self._gateway.malformed,
+                keepalive_timeout=gateway.keepalive_timeout,
+                max_header_bytes=gateway.max_header_bytes,
+            )
+
+        return {
+            name: Wanted(section.listen, self.snapshot.tls.get(name), settings, partial(server, name))
+            for name, section in gateway.all_listeners.items()
+        }
+
+    def _wanted_admin(self) -> dict[str, Wanted]:
+        section, keepalive = self.config.admin, self.config.gateway.keepalive_timeout
+
+        def server() -> GatewayServer:
+            host, loopback_only = section.listen.host, section.pages == "loopback"
+            admin = Admin(self, self.metrics, listen_host=host, loopback_only=loopback_only)
+            return GatewayServer(
+                admin.serve,
+                admin.malformed,
+                keepalive_timeout=keepalive,
+                max_header_bytes=ADMIN_LISTENER.max_header_bytes,
+            )
+
+        return {"admin": Wanted(section.listen, None, (section.pages, keepalive), server)}
 
     async def _sweep(self) -> None:
         while True:
@@ -233,57 +229,6 @@ class App:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Listening:
-    """What listens, and the address that was really bound."""
-
-    server: asyncio.Server
-    address: Address
-
-
-async def _open(connections: GatewayServer, address: Address, context: ssl.SSLContext | None) -> _Listening:
-    """Listen. StartError: the address can't be had."""
-    loop = asyncio.get_running_loop()
-    try:
-        if address.unix_path is not None:
-            _check_free(address.unix_path)
-            server = await loop.create_unix_server(connections, address.unix_path, ssl=context, backlog=BACKLOG)
-            return _Listening(server, address)
-        host = address.host.strip("[]") if address.host is not None else None
-        server = await loop.create_server(connections, host, address.port, ssl=context, backlog=BACKLOG)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else "no such address"
-        raise StartError(f"can't listen on {_shown(address)}: {why}") from None
-    # The system chose the port where the file says 0.
-    return _Listening(server, replace(address, port=server.sockets[0].getsockname()[1]))
-
-
-def _check_free(path: str) -> None:
-    """Raise OSError where another process listens on a unix socket: asyncio would take its path away without a word.
-
-    One that a process left behind is made anew.
-    """
-    if Path(path).is_socket():
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                return
-            except BlockingIOError:  # it listens, and is busy
-                pass
-        raise OSError(errno.EADDRINUSE, "in use")
-
-
-def _stop(listening: list[_Listening]) -> None:
-    """Accept no more connections. A socket's path goes at once: the next process may make its own at any time."""
-    while listening:
-        one = listening.pop()
-        one.server.close()
-        if one.address.unix_path is not None:
-            Path(one.address.unix_path).unlink(missing_ok=True)
-
-
 def _writer(sink: str, metrics: Metrics) -> LineWriter | None:
     if sink == "none":
         return None
@@ -302,7 +247,3 @@ def _availability(gauge: Gauge, names: Iterable[str]) -> dict[str, bool | None]:
     """What a gauge by name says; None for those nobody asked yet."""
     known = {next(iter(sample.labels.values())): sample.value > 0 for sample in next(iter(gauge.collect())).samples}
     return {name: known.get(name) for name in names}
-
-
-def _shown(address: Address) -> str:
-    return f"unix:{address.unix_path}" if address.unix_path is not None else f"{address.host}:{address.port}"

@@ -41,11 +41,6 @@ class State(Protocol):
         """The snapshot in use."""
         ...
 
-    @property
-    def draining(self) -> bool:
-        """Whether connections are to be closed after their next response."""
-        ...
-
 
 @dataclass(slots=True)
 class _Passage:
@@ -151,7 +146,7 @@ class Gateway:
         request, route = passage.request, passage.decision.route
         if request is not None and route is not None:
             issued, idle = _issued(passage.decision), route.upstream.read_idle
-            self._end_if_draining(passage.incoming)
+            _end_if_going(passage.incoming)
             await return_response(passage.incoming, request, response, issued=issued, idle=idle)
 
     def _answer(self, passage: _Passage, refusal: Refusal) -> None:
@@ -165,14 +160,9 @@ class Gateway:
         if incoming.started:
             incoming.cut()
             return
-        self._end_if_draining(incoming)
+        _end_if_going(incoming)
         with suppress(ClientGone):
             incoming.write(written(response, request, keep_open=incoming.keep_open))
-
-    def _end_if_draining(self, incoming: Incoming) -> None:
-        """Say with the response's head that no other follows; a drain may have begun since the request did."""
-        if self._state.draining:
-            incoming.keep_open = False
 
     def _account(self, passage: _Passage) -> None:
         duration = self._now() - passage.began
@@ -183,6 +173,12 @@ class Gateway:
             self._journal.refused(request, decision, passage.refusal, passage.status, duration)
         elif passage.forwarded and request is not None:
             self._journal.used(request, decision, passage.status, duration)
+
+
+def _end_if_going(incoming: Incoming) -> None:
+    """Say with the response's head that no other follows; a drain may have begun since the request did."""
+    if incoming.going.is_set():
+        incoming.keep_open = False
 
 
 def _route_of(passage: _Passage) -> Route | None:

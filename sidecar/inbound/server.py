@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, cast
 
 from aiohttp.abc import AbstractStreamWriter
@@ -43,10 +44,11 @@ class Incoming:
     It takes the place of both of aiohttp's objects, request and response.
 
     started: true from the first byte of a final response on. keep_open: whether the connection may serve another
-    request afterwards. lingering: after the response, what still comes is read and dropped for a while.
+    request afterwards. lingering: after the response, what still comes is read and dropped for a while. going: set
+    when the connection is to end soon: with its next response, or when whoever streams is ready to end.
     """
 
-    __slots__ = ("_protocol", "_task", "content", "keep_open", "lingering", "message", "started", "writer")
+    __slots__ = ("_protocol", "_task", "content", "going", "keep_open", "lingering", "message", "started", "writer")
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class Incoming:
         protocol: RequestHandler,
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None] | None",
+        *,
+        going: asyncio.Event,
     ) -> None:
         self.message = message
         self.content = content
@@ -63,6 +67,7 @@ class Incoming:
         # After a message that asks for another protocol the parser drops what came with it: the next request.
         self.keep_open = not (message.should_close or message.upgrade)
         self.lingering = False
+        self.going = going
         self._protocol = protocol
         self._task = task
 
@@ -210,9 +215,11 @@ class GatewayServer(Server):
         max_header_bytes: int,
     ) -> None:
         """refuse: returns the whole response, head and body, for a request that could not be parsed."""
+        #: Set when this server takes its leave: each connection's next response is its last.
+        self.going = asyncio.Event()
         super().__init__(
             handle,  # type: ignore[arg-type]  # an Incoming is its own response
-            request_factory=Incoming,  # type: ignore[arg-type]  # and takes the place of aiohttp's request
+            request_factory=partial(Incoming, going=self.going),  # type: ignore[arg-type]  # and takes the place of aiohttp's request
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,

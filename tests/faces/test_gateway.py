@@ -442,7 +442,7 @@ async def test_a_snapshot_is_taken_once_for_a_request(world: MakeWorld) -> None:
 
 async def test_draining_closes_connections_after_their_response(world: MakeWorld) -> None:
     here = await world()
-    here.gateway.app.draining = True
+    here.gateway.app._listeners.going()
     answer = await ask(here.gateway.port(), b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (answer.status, answer.value("connection")) == (200, "close")
 
