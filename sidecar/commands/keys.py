@@ -25,7 +25,7 @@ _OF_FINDINGS: Final[Mapping[str, str]] = {
     "no key fits": "keys",
     "signature does not verify": "keys",
 }
-_ASKED: Final = ("audience", "resource", "scope", "requested_token_type", "actor_token")
+_ASKED: Final = ("audience", "resource", "scope", "requested_token_type", "actor_token", "authorization_details")
 _EXPECTED: Final = ("audience", "extra_audience", "scope", "extra_scope", "subject")
 _FORWARDED: Final = ("url", "strip_prefix", "preserve_host", "token_header", "drop_cookies")
 
@@ -97,6 +97,7 @@ class Keys:
         path, server = (*self._base, "exchange"), ("authorization_servers", exchange.authorization_server)
         keys = [self._key(*path, "authorization_server")]
         keys += self._written(server, ("token_endpoint", "discovery_url", "issuer"))[:1]
+        keys += self._written(server, ("grant",))
         keys += self._written(path, _ASKED)
         if exchange.actor_token is not None:
             keys.append(self._key("workload_tokens", exchange.actor_token, "file"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from sidecar.commands.keys import Key, Keys
 from sidecar.config.loaded import Loaded
-from sidecar.exchange.ask import Ask
+from sidecar.exchange.ask import SHOWN, Ask
 from sidecar.faces.forward import upstream_target
 from sidecar.faces.problems import problem
 from sidecar.model.decision import Decision
@@ -129,7 +129,7 @@ class Way:
         """The exact form, but for what is secret in it."""
         server = self.loaded.config.authorization_servers[exchange.authorization_server]
         hidden = dict.fromkeys(server.extra_params, "(from extra_params)")
-        hidden |= {"subject_token": "(the caller's)", "actor_token": "(ours)"}
+        hidden |= SHOWN
         return [(name, hidden.get(name, value)) for name, value in (self.ask.form if self.ask is not None else ())]
 
     def _forward(self, route: Route, keys: Keys) -> Step:

@@ -4,8 +4,10 @@ Functions from text to value, without I/O. Each raises ValueError with a message
 never repeats the text. RFC 9110 §5.1 (field names), RFC 6749 §3.3 (scope), RFC 3986 §4.3 (absolute URIs).
 """
 
+import json
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sidecar.model.tokens import TOKEN_TYPES
 
@@ -158,6 +160,17 @@ def extra_parameter(value: str) -> str:
     if re.fullmatch(r"[\x21-\x7e]+", value):
         return value
     raise ValueError("should be a parameter's name: printable ASCII without spaces")
+
+
+def authorization_detail(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Check one authorization details object (RFC 9396 §2); it is sent as JSON."""
+    if not isinstance(value.get("type"), str) or not value["type"]:
+        raise ValueError("should have a type, which is text")
+    try:
+        json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError("should hold nothing that JSON has no form for, such as dates") from None
+    return value
 
 
 def claim_path(value: str) -> str:

@@ -26,7 +26,7 @@ _RECEIPTS: Final = Counter(
     }
 )
 
-_FINDING: Final = "the authorization server said 400 invalid_target"
+_FINDING: Final = "the authorization server said 400 invalid_target (target)"
 
 _METRICS: Final = (
     'token_sidecar_exchanges_total{authorization_server="local",outcome="success",route="orders"} 1.0',

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
+from sidecar.exchange.grants import Grant
 from sidecar.model.route import Exchange
 from sidecar.model.tokens import Subject, WorkloadToken
-
-GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 #: Parameters that the grant and the client authentication set; extra parameters may not name them.
 RESERVED: Final = frozenset(
@@ -22,6 +21,9 @@ RESERVED: Final = frozenset(
         "resource",
         "scope",
         "requested_token_type",
+        "requested_token_use",
+        "authorization_details",
+        "assertion",
         "subject_token",
         "subject_token_type",
         "actor_token",
@@ -32,6 +34,13 @@ RESERVED: Final = frozenset(
         "client_assertion_type",
     }
 )
+
+#: What stands in the place of a token where a form is shown.
+SHOWN: Final[Mapping[str, str]] = {
+    "subject_token": "(the caller's)",
+    "assertion": "(the caller's)",
+    "actor_token": "(ours)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Asker:
     def __init__(
         self,
         exchange: Exchange,
+        grant: Grant,
         *,
         server: str,
         endpoint: str,
@@ -79,7 +89,8 @@ class Asker:
     ) -> None:
         """server: its name in the file. endpoint: the token endpoint, or where it is discovered from."""
         fixed = [
-            Parameter.plain("grant_type", GRANT_TYPE),
+            Parameter.plain("grant_type", grant.grant_type),
+            *(Parameter.plain(name, value) for name, value in grant.constants),
             *(Parameter.plain("audience", audience) for audience in exchange.audience),
             *(Parameter.plain("resource", resource) for resource in exchange.resource),
             *(Parameter.plain(name, value) for name, value in extra_params.items()),
@@ -88,6 +99,10 @@ class Asker:
             fixed.append(Parameter.plain("scope", " ".join(exchange.scope)))
         if exchange.requested_token_type:
             fixed.append(Parameter.plain("requested_token_type", exchange.requested_token_type))
+        if exchange.authorization_details:
+            details = f"[{','.join(exchange.authorization_details)}]"  # RFC 9396 §6
+            fixed.append(Parameter.plain("authorization_details", details))
+        self._grant = grant
         self._fixed = tuple(fixed)
         self._digest = sha256(b"".join(_framed(part.encode()) for part in (server, endpoint, client_id)))
         self._digest.update(b"".join(parameter.framed() for parameter in fixed))
@@ -97,10 +112,9 @@ class Asker:
 
         An actor token counts in the key by its identity: it rotates while it stays the same actor.
         """
-        added = [
-            Parameter.plain("subject_token", subject.token),
-            Parameter.plain("subject_token_type", subject.token_type),
-        ]
+        added = [Parameter.plain(self._grant.subject_token, subject.token)]
+        if self._grant.names_types:
+            added.append(Parameter.plain("subject_token_type", subject.token_type))
         if actor is not None:
             added.append(Parameter("actor_token", actor.token, actor.identity))
             added.append(Parameter.plain("actor_token_type", actor.token_type))

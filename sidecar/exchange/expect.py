@@ -19,8 +19,10 @@ def judge(issued: IssuedToken, expect: Expect, subject: Subject) -> Refusal | No
         return refusal
     if issued.scope is not None and (refusal := _compare("scope", "scope", expect.scope, issued.scope)):
         return refusal
-    if expect.same_subject and issued.iss == subject.iss and issued.sub is not None and issued.sub != subject.sub:
-        return _unexpected("sub is another one than the subject token's", "exchange.expect.subject: any")
+    if expect.same_subject and issued.iss == subject.iss and issued.sub is not None:
+        claim = expect.subject_claim
+        if issued.sub != (subject.sub if claim == "sub" else subject.claims.get(claim)):
+            return _unexpected(f"{claim} is another one than the subject token's", "exchange.expect.subject: any")
     if expect.semantics is not None and issued.semantics is not expect.semantics:
         seen = {
             Semantics.DELEGATION: "the token carries act",

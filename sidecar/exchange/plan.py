@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sidecar.exchange.ask import Ask, Asker
 from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.dialects.errors import KINDS
 from sidecar.exchange.expect import judge
 from sidecar.exchange.reply import peek_issued, read
 from sidecar.exchange.schedule import Lifetimes, Schedule, schedule
@@ -108,10 +109,11 @@ class Plan:
 
     def _refusal_of(self, answer: ErrorReply) -> Refused:
         """The refusal that an OAuth error maps to; the code decides, its text is shown to nobody."""
-        kind = self.dialect.kind_of(answer.error, answer.description) if answer.error is not None else None
+        cause = self.dialect.cause_of(answer.error, answer.description) if answer.error is not None else None
         finding = f"the authorization server said {answer.status} {answer.error or 'without an OAuth error code'}"
-        if kind is None:
+        if cause is None:
             return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding)
+        kind, finding = KINDS[cause], f"{finding} ({cause})"
         return refuse(
             kind, _SENTENCES[kind], finding=finding, retry_after=1 if kind is Kind.EXCHANGE_UNAVAILABLE else None
         )

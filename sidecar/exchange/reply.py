@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sidecar.exchange.details import granted_details
 from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.grants import GRANTS
 from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, texts
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Exchange
@@ -63,12 +65,12 @@ def read(
     token = _token(members, subject)
     _token_type(members)
     token_type = _issued_token_type(members, exchange, dialect)
-    scope = _reply_scope(members)
+    scope = _reply_scope(members, dialect)
     claims = signed.claims if signed is not None else {}
     try:
         issued_exp = _times(claims, now_wall)
         actors = act_chain(claims) if signed is not None else None
-        claimed = _claimed_scope(claims)
+        claimed = _claimed_scope(claims, dialect)
         audience = frozenset(texts(claims, "aud")) if signed is not None else None
     except ClaimError as error:
         raise _unusable(f"the issued token's {error.name} claim {error.flaw}") from None
@@ -76,7 +78,7 @@ def read(
         raise _unusable("the issued token's act claim is malformed") from None
     if scope is None and claimed is None:
         # RFC 8693 §2.2.1: left out means as requested.
-        scope = frozenset(exchange.scope) or None
+        scope = frozenset(map(dialect.scope_name, exchange.scope)) or None
     else:
         scope = (scope or frozenset()) | (claimed or frozenset())
     issued = IssuedToken(
@@ -84,10 +86,11 @@ def read(
         token_type=token_type,
         token_id=token_id(token, claims),
         iss=_text(claims, "iss"),
-        sub=_text(claims, "sub"),
+        sub=_text(claims, dialect.subject_claim),
         audience=audience,
         scope=scope,
         actors=actors,
+        authorization_details=granted_details(members, claims, exchange.authorization_details),
         verified=verified,
         token=token,
     )
@@ -121,7 +124,7 @@ def _token_type(members: Mapping[str, Any]) -> None:
 def _issued_token_type(members: Mapping[str, Any], exchange: Exchange, dialect: Dialect) -> str:
     asked = exchange.requested_token_type
     issued = members.get("issued_token_type")
-    if issued is None and dialect.issued_token_type == "lenient":
+    if issued is None and (dialect.issued_token_type == "lenient" or not GRANTS[dialect.grant].names_types):
         return asked or ACCESS_TOKEN
     if issued is None:
         raise _unusable("issued_token_type is missing; dialect_overrides.issued_token_type: lenient would allow it")
@@ -143,20 +146,20 @@ def _expires_in(members: Mapping[str, Any]) -> float | None:
     return float(value)
 
 
-def _reply_scope(members: Mapping[str, Any]) -> frozenset[str] | None:
+def _reply_scope(members: Mapping[str, Any], dialect: Dialect) -> frozenset[str] | None:
     scope = members.get("scope")
     if scope is None:
         return None
     if not isinstance(scope, str):
         raise _unusable("scope is not text")
-    return frozenset(scope.split())
+    return frozenset(map(dialect.scope_name, scope.split()))
 
 
-def _claimed_scope(claims: Mapping[str, Any]) -> frozenset[str] | None:
+def _claimed_scope(claims: Mapping[str, Any], dialect: Dialect) -> frozenset[str] | None:
     """The scope the token itself carries: ``scope`` (RFC 8693 §4.2) or ``scp``, text or a list."""
     for name in ("scope", "scp"):
         if claims.get(name) is not None:
-            return frozenset(texts(claims, name, split=True))
+            return frozenset(map(dialect.scope_name, texts(claims, name, split=True)))
     return None
 
 

@@ -101,17 +101,24 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What a route expects of every issued token it uses, judged on every use."""
+    """What a route expects of every issued token it uses, judged on every use.
+
+    subject_claim: by which the subject is known in the subject token, see ``IssuedToken.sub``.
+    """
 
     audience: Expected = Expected()
     scope: Expected = Expected()
     same_subject: bool = True
+    subject_claim: str = "sub"
     semantics: Semantics | None = None  # None: any
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a route asks the authorization server for. ``requested_token_type`` is a URI, or None: not sent."""
+    """What a route asks the authorization server for.
+
+    requested_token_type: a URI, or None: not sent. authorization_details: a JSON object as text each (RFC 9396 §2).
+    """
 
     authorization_server: str
     audience: tuple[str, ...] = ()
@@ -119,6 +126,7 @@ class Exchange:
     scope: tuple[str, ...] = ()
     requested_token_type: str | None = None
     actor_token: str | None = None  # the name of a workload token
+    authorization_details: tuple[str, ...] = ()
     expect: Expect = Expect()
 
 

@@ -76,7 +76,9 @@ class WorkloadToken:
 class IssuedToken:
     """What the authorization server gave us for the upstream, with everything later checks need to know.
 
+    sub: the claim that is the same for one person in all tokens, which a dialect may say is another one.
     audience, scope, actors: None where the token can't be read and the reply did not say.
+    authorization_details: what was granted of those that were asked for, a JSON text each (RFC 9396).
     verified: ``signature`` (a JWT of an issuer whose keys we have), ``claims`` (a JWT read without a key) or ``taken``.
     """
 
@@ -90,6 +92,7 @@ class IssuedToken:
     actors: tuple[Actor, ...] | None
     verified: str
     token: str = field(repr=False)
+    authorization_details: tuple[str, ...] = ()
 
     @property
     def semantics(self) -> Semantics:

@@ -89,6 +89,7 @@ def _requested(asked: Exchange) -> dict[str, Any]:
             "resource": list(asked.resource) or None,
             "scope": list(asked.scope) or None,
             "type": asked.requested_token_type,
+            "authorization_details": _details(asked.authorization_details),
         }
     )
 
@@ -101,9 +102,14 @@ def _issued(issued: IssuedToken, lifetime: float | None) -> dict[str, Any]:
             "issuer": issued.iss,
             "audience": _sorted(issued.audience),
             "scope": _sorted(issued.scope),
+            "authorization_details": _details(issued.authorization_details),
             "lifetime": lifetime,
         }
     )
+
+
+def _details(details: Iterable[str]) -> list[Any] | None:
+    return [json.loads(detail) for detail in details] or None
 
 
 def _sorted(values: Iterable[str] | None) -> list[str] | None:

@@ -81,6 +81,7 @@ def _facts(route: Route) -> dict[str, Any]:
         "scope": frozenset(asked.scope),
         "requested_token_type": asked.requested_token_type,
         "actor_token": asked.actor_token,
+        "authorization_details": frozenset(asked.authorization_details),
     }
     if exchange is not None:
         asks = {each.name: getattr(route.subject, each.name) for each in fields(SubjectPolicy)}

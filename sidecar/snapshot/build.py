@@ -11,6 +11,7 @@ from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError, ConfigProblem
 from sidecar.config.schema import AuthorizationServer as ServerSection
 from sidecar.exchange.ask import Asker
+from sidecar.exchange.grants import GRANTS
 from sidecar.exchange.plan import Plan
 from sidecar.exchange.schedule import Lifetimes
 from sidecar.inbound.accept import GUARDED
@@ -22,7 +23,7 @@ from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.peers import Peers, compile_peers
-from sidecar.snapshot.routes import compile_route
+from sidecar.snapshot.routes import compile_route, misfits_of
 from sidecar.upstream.errors import UpstreamConfigError
 from sidecar.upstream.pool import Pool
 
@@ -75,6 +76,8 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
     problems = list(peers.problems)
     tls = compile_listener_tls(loaded, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
+    for index, route in enumerate(compiled):
+        problems += misfits_of(loaded, index, route, peers.dialects)
     index_of = {route.name: index for index, route in enumerate(compiled)}
     problems += [
         loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)
@@ -114,6 +117,7 @@ def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Pla
     cache = loaded.config.cache
     asker = Asker(
         exchange,
+        GRANTS[peers.dialects[exchange.authorization_server].grant],
         server=exchange.authorization_server,
         endpoint=_endpoint(section),
         client_id=section.client_auth.client_id or "",

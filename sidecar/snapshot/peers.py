@@ -7,14 +7,15 @@ gateway starts with everything down.
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sidecar.caller.verify import Profile, TrustedIssuer
 from sidecar.config import schema
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem, Path
-from sidecar.exchange.dialects import DIALECTS, Dialect, with_overrides
+from sidecar.exchange.dialects import DIALECTS, Dialect
+from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.plan import IssuedKeys
 from sidecar.exchange.workload import WorkloadTokenFile
 from sidecar.model.clock import Clock
@@ -153,8 +154,9 @@ class _Compiler:
             self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
 
     def _dialect(self, path: Path, section: schema.AuthorizationServer) -> Dialect:
-        """The server's dialect with the overrides of the file that are good ones."""
+        """The server's dialect with the grant and the overrides of the file, those that are good ones."""
         dialect = DIALECTS[section.dialect]
+        dialect = replace(dialect, grant=section.grant or dialect.grant)
         for switch, value in section.dialect_overrides.items():
             try:
                 dialect = with_overrides(dialect, {switch: value})

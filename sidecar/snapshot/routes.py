@@ -1,15 +1,18 @@
 """Compiles the routes section: schema in, values of ``model.route`` out. Pure."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 
 from sidecar.config.addresses import URL
 from sidecar.config.loaded import Loaded
 from sidecar.config.matches import match_of
+from sidecar.config.problems import ConfigProblem
 from sidecar.config.schema import Config, PeerTLS
 from sidecar.config.schema import Exchange as ExchangeSection
 from sidecar.config.schema import Expect as ExpectSection
 from sidecar.config.schema import Route as RouteSection
 from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.dialects.fit import misfit_of_type, misfits
 from sidecar.model.route import (
     TLS,
     Exchange,
@@ -22,7 +25,7 @@ from sidecar.model.route import (
 from sidecar.model.tokens import Semantics
 
 
-def compile_route(loaded: Loaded, index: int, dialects: dict[str, Dialect]) -> Route:
+def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -> Route:
     """Return one route. dialects: by the name of the authorization server, with the overrides of the file."""
     config = loaded.config
     section = config.routes[index]
@@ -41,7 +44,7 @@ def compile_route(loaded: Loaded, index: int, dialects: dict[str, Dialect]) -> R
             clients=frozenset(section.subject.clients),
             max_actor_depth=section.subject.max_actor_depth,
         ),
-        exchange=_exchange(exchange, server, dialects[server]) if exchange is not None else None,
+        exchange=_exchange(exchange, server, dialects[server], _client_id(config, server)) if exchange else None,
         place=loaded.place(("routes", index)),
     )
 
@@ -77,31 +80,62 @@ def _upstream(route: RouteSection, config: Config) -> Upstream:
     )
 
 
+def _client_id(config: Config, server: str) -> str | None:
+    return config.authorization_servers[server].client_auth.client_id
+
+
 def _bare_host(url: URL) -> str | None:
     return url.host.strip("[]") if url.host is not None else None
 
 
-def _exchange(section: ExchangeSection, server: str, dialect: Dialect) -> Exchange:
+def misfits_of(loaded: Loaded, index: int, route: Route, dialects: Mapping[str, Dialect]) -> Iterator[ConfigProblem]:
+    """Return what a compiled route can't ask of its server, at the keys that ask it."""
+    section = loaded.config.routes[index]
+    if section.exchange == "none" or route.exchange is None:
+        return
+    dialect = dialects[route.exchange.authorization_server]
+    given = section.exchange.expect.audience not in (None, "asked")
+    for misfit in misfits(dialect, route.exchange, audience_expected=given):
+        yield loaded.problem(("routes", index, "exchange", *misfit.key), misfit.why)
+    for name in sorted(route.subject.issuers):
+        issuer = loaded.config.trusted_issuers[name]
+        if (why := misfit_of_type(dialect, issuer.subject_token_type)) is not None:
+            yield loaded.problem(("trusted_issuers", name, "subject_token_type"), f"route {route.name}: {why}")
+
+
+def _exchange(section: ExchangeSection, server: str, dialect: Dialect, client_id: str | None) -> Exchange:
     semantics = section.semantics or ("delegation" if section.actor_token is not None else "any")
     return Exchange(
         authorization_server=server,
         audience=section.audience,
         resource=section.resource,
         scope=section.scope,
-        requested_token_type=section.requested_token_type,
+        requested_token_type=section.requested_token_type or dialect.requested_token_type,
         actor_token=section.actor_token,
-        expect=_expect(section, section.expect, semantics, dialect),
+        authorization_details=tuple(
+            json.dumps(detail, sort_keys=True, separators=(",", ":")) for detail in section.authorization_details
+        ),
+        expect=_expect(section, section.expect, semantics, dialect, client_id),
     )
 
 
-def _expect(exchange: ExchangeSection, section: ExpectSection, semantics: str, dialect: Dialect) -> Expect:
+def _expect(
+    exchange: ExchangeSection, section: ExpectSection, semantics: str, dialect: Dialect, client_id: str | None
+) -> Expect:
+    audience, scope = section.audience, section.scope
+    if audience is None and dialect.expect_audience == "client_id":
+        audience = (client_id or "",)
+    asked_scope = tuple(map(dialect.scope_name, exchange.scope))
+    if scope in (None, "asked") and dialect.qualified_scope and ".default" in asked_scope:
+        scope = "any"  # whatever was consented to
     extra_audience = dialect.extra_audience if section.extra_audience is None else section.extra_audience
     extra_scope = dialect.extra_scope if section.extra_scope is None else section.extra_scope
     return Expect(
         # All audiences that were asked for must be there; of the scopes, fewer are allowed (RFC 8693 §2.2.1).
-        audience=_expected(section.audience, exchange.audience, exchange.audience, extra_audience),
-        scope=_expected(section.scope, exchange.scope, (), extra_scope),
+        audience=_expected(audience, exchange.audience, exchange.audience, extra_audience),
+        scope=_expected(scope, asked_scope, (), extra_scope),
         same_subject=section.subject != "any",
+        subject_claim=dialect.subject_claim,
         semantics=None if semantics == "any" else Semantics(semantics),
     )
 

@@ -30,7 +30,11 @@ trusted_issuers:
     leeway: 1s
   other: {issuer: 'https://other.example', audience: [gateway]}
 authorization_servers:
-  corp: {issuer: ISSUER, dialect: keycloak, client_auth: {method: none, client_id: gateway}}
+  corp:
+    issuer: ISSUER
+    dialect: keycloak
+    dialect_overrides: {actor_token: true}
+    client_auth: {method: none, client_id: gateway}
 workload_tokens:
   self: {file: actor, type: jwt}
 routes:
@@ -102,8 +106,13 @@ def test_what_decides_when_nothing_is_refused(tmp_path: Path) -> None:
         "[routes.0.exchange.expect]",
         "routes.0.exchange.semantics",
         "authorization_servers.corp.dialect",
+        "authorization_servers.corp.dialect_overrides",
     ]
-    assert names(bare.expect()) == ["routes.1.exchange.expect.audience", "authorization_servers.corp.dialect"]
+    assert names(bare.expect()) == [
+        "routes.1.exchange.expect.audience",
+        "authorization_servers.corp.dialect",
+        "authorization_servers.corp.dialect_overrides",
+    ]
     assert names(orders.forward()) == ["routes.0.upstream.url"]
     assert (health.exchange(), health.expect(), health.own_token()) == ([], [], [])
 

@@ -1,4 +1,6 @@
+import math
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -44,6 +46,7 @@ Check = Callable[[Any], Any]
         (values.token_type, "saml2", TOKEN_TYPES["saml2"]),
         (values.token_type, "urn:x:y", "urn:x:y"),
         (values.extra_parameter, "organization", "organization"),
+        (values.authorization_detail, {"type": "a", "actions": ["b"]}, {"type": "a", "actions": ["b"]}),
         (values.claim_path, "realm_access.roles", "realm_access.roles"),
         (values.claim_values, "a", ("a",)),
         (values.claim_values, True, (True,)),
@@ -118,6 +121,17 @@ def test_what_is_right_is_read(check: Check, value: object, result: object) -> N
                 "client_assertion_type",
                 "authorization_details",
                 "requested_token_use",
+            ],
+        ),
+        (
+            values.authorization_detail,
+            [
+                {},
+                {"type": ""},
+                {"type": 1},
+                {"type": "a", "x": date(2026, 1, 1)},
+                {"type": "a", "x": math.nan},
+                {"type": "a", 1: 2},
             ],
         ),
         (values.claim_path, ["", ".", "a.", ".a", "a..b", "a\nb"]),

@@ -7,7 +7,7 @@ from typing import get_args
 from sidecar.commands.lint.rules import RULES, UNUSED_ACCEPT
 from sidecar.commands.schema import document
 from sidecar.config.schema.accept import FileRule, RouteRule
-from tests.docs import reference
+from tests.docs import reference, servers
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -63,6 +63,7 @@ MADE = {
     "config.schema.json": schema,
     "configuration.md": reference.configuration,
     "commands.md": reference.commands,
+    "authorization-servers.md": servers.page,
 }
 
 

@@ -36,6 +36,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.HeaderValue: "text",
     types.TokenHeader: "header name",
     types.Scope: "scope",
+    types.AuthorizationDetail: "authorization detail",
     types.AbsoluteURI: "URI",
     types.TokenType: "token type",
     types.ExtraParameter: "text",

@@ -18,6 +18,7 @@ VALUES: Final = """\
 | claim path | a claim's name, or names with dots between them: `realm_access.roles` |
 | claim value | text, a number, `true` or `false` |
 | token type | a short name (`access_token`, `jwt`, `id_token`, …) or a URI (RFC 8693 §3) |
+| authorization detail | a mapping with a `type`; what else is in it, the authorization server knows |
 | URI | absolute, without a fragment |
 | URL | `http://…` or `https://…`; a route's `upstream.url` may be `unix:/path` too |
 | URL pattern | a URL in which the port, the first label or the end of the path may be `*` |
@@ -97,9 +98,12 @@ Give `issuer`, `discovery_url` or `token_endpoint`. With `issuer` alone, the met
 `timeout` covers the whole exchange, with discovery and one retry. Above `max_in_flight`, as many again wait; the next
 ones get 503. `default_lifetime` is used only where the server says nothing: keep it short.
 
-`dialect_overrides` changes a single switch of the dialect: `form_encoding` (`true`, `false`), `assertion_audience`
-(`issuer`, `token_endpoint`), `issued_token_type` (`strict`, `lenient`), `extra_audience` and `extra_scope` (lists), and
-`errors` (a mapping of the server's error codes to our kinds of refusals).
+`dialect` says how the server departs from RFC 8693; [Authorization servers](authorization-servers.md) tells what each
+one does, how that is known, and how to route to it. `dialect_overrides` changes a single
+[switch](authorization-servers.md#the-switches) of it.
+
+`grant: jwt-bearer` sends the token as `assertion` (RFC 7523) to a server that makes no token exchanges; no types of
+tokens are named then, and no actor token can be sent. `entra-obo` is Microsoft's form of it.
 """,
     "authorization_servers.NAME.client_auth (client_secret_basic, client_secret_post)": """
 Give one of `client_secret_file` and `client_secret_env`. One newline at the file's end does not count. The file is read
@@ -210,7 +214,11 @@ taken, and `check` tells it ([no-target](lints.md#no-target)).
 `semantics: delegation` demands an `act` claim in the issued token, `impersonation` demands that there is none. A token
 that nobody here can read can't show an actor, so it is refused where delegation is demanded.
 
-`requested_token_type` is sent only when it is given. An access token or a JWT is expected without it.
+`requested_token_type` is sent only when it is given, here or by the dialect. An access token or a JWT is expected
+without it.
+
+`authorization_details` (RFC 9396) go to the server as they stand here. What it grants of them has to be in its reply or
+in the token, and may be no wider: lists may be shorter, everything else has to be the same. Receipts tell both.
 """,
     "routes[].exchange.expect": """
 What the server issued is compared with what was asked for. Without this, a generous server would widen what a route is
@@ -222,7 +230,9 @@ good for, and nobody would notice.
 - `any`: not compared. Nothing asked: not compared either.
 - `subject: same` (the default): equal `sub`, where both tokens are JWTs of one issuer.
 
-The dialect `keycloak` allows `openid`, `profile` and `email` as extra scopes. A token that fails here is not forwarded:
+A [dialect](authorization-servers.md) may have other defaults: `keycloak` allows `openid`, `profile` and `email` as
+extra scopes, `spring` expects our own client id as audience, `entra-obo` compares `oid`. A token that fails is not
+forwarded:
 callers get 502, and the receipt names what was too much and the key that would allow it.
 """,
 }

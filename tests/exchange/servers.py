@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from sidecar.exchange.ask import Asker
 from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.grants import GRANTS
 from sidecar.exchange.plan import IssuedKeys, Plan
 from sidecar.exchange.schedule import Lifetimes
 from sidecar.exchange.workload import WorkloadTokenFile
@@ -79,12 +80,20 @@ def plan(
     serves = serves or route()
     if serves.exchange is None:
         raise ValueError("this route exchanges nothing")
-    asker = Asker(serves.exchange, server="corp", endpoint="https://as/token", client_id="gateway", extra_params={})
+    speaks = dialect or Dialect()
+    asker = Asker(
+        serves.exchange,
+        GRANTS[speaks.grant],
+        server="corp",
+        endpoint="https://as/token",
+        client_id="gateway",
+        extra_params={},
+    )
     return Plan(
         route=serves,
         exchange=serves.exchange,
         server=cast(AuthorizationServer, server),
-        dialect=dialect or Dialect(),
+        dialect=speaks,
         asker=asker,
         actor=actor,
         lifetimes=lifetimes or Lifetimes(),

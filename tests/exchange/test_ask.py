@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.exchange.ask import GRANT_TYPE, RESERVED, Asker
+from sidecar.exchange.ask import RESERVED, SHOWN, Asker
+from sidecar.exchange.grants import GRANTS
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, WorkloadToken
 from tests.support.values import exchange, subject
 
@@ -16,8 +17,8 @@ def actor(token: str = "actor-token", identity: bytes = b"jwt:agent", token_type
     return WorkloadToken("self", token_type, "jti:a", identity, token)
 
 
-def asker(server: dict[str, Any] = SERVER, **changes: Any) -> Asker:
-    return Asker(exchange(**changes), **server)
+def asker(server: dict[str, Any] = SERVER, grant: str = "token-exchange", **changes: Any) -> Asker:
+    return Asker(exchange(**changes), GRANTS[grant], **server)
 
 
 def test_the_form_is_what_rfc_8693_says() -> None:
@@ -29,7 +30,7 @@ def test_the_form_is_what_rfc_8693_says() -> None:
         requested_token_type=ACCESS_TOKEN,
     ).ask(subject(), actor())
     assert ask.form == [
-        ("grant_type", GRANT_TYPE),
+        ("grant_type", GRANTS["token-exchange"].grant_type),
         ("audience", "a"),
         ("audience", "b"),
         ("resource", "https://r.example/"),
@@ -43,13 +44,44 @@ def test_the_form_is_what_rfc_8693_says() -> None:
     ]
 
 
+@pytest.mark.parametrize("grant", GRANTS)
+def test_every_grant_sends_the_token_once_and_hides_it(grant: str) -> None:
+    form = asker(grant=grant).ask(subject(), None).form
+    [(name, _)] = [pair for pair in form if pair[1] == "subject-token"]
+    assert name in SHOWN
+    assert {name for name, _ in form} <= RESERVED
+
+
+def test_the_jwt_bearer_form_is_what_rfc_7523_says() -> None:
+    assert asker(grant="jwt-bearer", audience=(), scope=("x", "y")).ask(subject(), None).form == [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("scope", "x y"),
+        ("assertion", "subject-token"),
+    ]
+
+
+def test_entras_form_says_what_the_assertion_is_for() -> None:
+    assert asker(grant="entra-obo", audience=(), scope=("api://orders/.default",)).ask(subject(), None).form == [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("requested_token_use", "on_behalf_of"),
+        ("scope", "api://orders/.default"),
+        ("assertion", "subject-token"),
+    ]
+
+
+def test_authorization_details_are_one_json_array() -> None:
+    form = asker(authorization_details=('{"type":"a"}', '{"type":"b"}')).ask(subject(), None).form
+    assert ("authorization_details", '[{"type":"a"},{"type":"b"}]') in form
+
+
 def test_what_is_not_configured_is_not_sent() -> None:
     names = [name for name, _ in asker(audience=(), scope=()).ask(subject(), None).form]
     assert names == ["grant_type", "subject_token", "subject_token_type"]
 
 
 def test_reserved_names_are_all_that_the_form_can_hold() -> None:
-    form = asker(resource=("https://r.example/",), requested_token_type=JWT).ask(subject(), actor()).form
+    asks: dict[str, Any] = {"resource": ("https://r.example/",), "authorization_details": ('{"type":"a"}',)}
+    form = asker(**asks, requested_token_type=JWT).ask(subject(), actor()).form
     assert {name for name, _ in form} <= RESERVED
 
 
@@ -71,6 +103,10 @@ def test_every_field_alone_makes_another_key() -> None:
         asker(resource=("https://r.example/",)).ask(subject(), None).key,
         asker(scope=("orders.write",)).ask(subject(), None).key,
         asker(requested_token_type=JWT).ask(subject(), None).key,
+        asker(authorization_details=('{"type":"a"}',)).ask(subject(), None).key,
+        asker(authorization_details=('{"type":"b"}',)).ask(subject(), None).key,
+        asker(grant="jwt-bearer").ask(subject(), None).key,
+        asker(grant="entra-obo").ask(subject(), None).key,
         asker().ask(subject("other-token"), None).key,
         asker().ask(subject(), actor()).key,
         asker().ask(subject(), actor(identity=b"jwt:other")).key,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from sidecar.exchange.expect import judge
@@ -87,3 +89,16 @@ def test_a_finding_is_bounded() -> None:
     refusal = judge(issued(audience=frozenset(f"{n:03}" + "x" * 500 for n in range(100))), ASKED, subject())
     assert refusal is not None
     assert len(refusal.finding) < 2000
+
+
+@pytest.mark.parametrize(
+    ("claims", "finding"),
+    [
+        ({"oid": "o-1"}, None),
+        ({"oid": "o-2"}, "oid is another one than the subject token's; exchange.expect.subject: any"),
+        ({}, "oid is another one than the subject token's; exchange.expect.subject: any"),
+    ],
+)
+def test_a_person_may_be_known_by_another_claim(claims: dict[str, Any], finding: str | None) -> None:
+    refusal = judge(issued(sub="o-1"), Expect(subject_claim="oid"), subject(sub="pairwise", claims=claims))
+    assert (refusal.finding.split(" would")[0] if refusal else None) == finding

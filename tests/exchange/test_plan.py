@@ -6,7 +6,8 @@ import pytest
 from joserfc.jwk import Key
 
 from sidecar.exchange import plan as tested
-from sidecar.exchange.dialects import DEFAULT_ERRORS, DIALECTS, Dialect
+from sidecar.exchange.dialects import DIALECTS, Dialect
+from sidecar.exchange.dialects.errors import DEFAULT_ERRORS, KINDS, Cause
 from sidecar.exchange.plan import IssuedKeys, Plan
 from sidecar.exchange.schedule import Lifetimes, Schedule
 from sidecar.model.refusal import Kind, Refusal, Refused
@@ -68,14 +69,15 @@ async def test_a_server_that_gives_no_answer(
     assert (refusal.kind, refusal.retry_after, refusal.finding) == (kind, retry_after, finding)
 
 
-@pytest.mark.parametrize(("code", "kind"), DEFAULT_ERRORS.items())
-async def test_an_oauth_error_is_called_by_its_code(server: FakeServer, code: str, kind: Kind) -> None:
+@pytest.mark.parametrize(("code", "cause"), DEFAULT_ERRORS.items())
+async def test_an_oauth_error_is_called_by_its_code(server: FakeServer, code: str, cause: Cause) -> None:
+    kind = KINDS[cause]
     for status in (400, 401, 403, 500):  # the code decides, not the status
         server.answer = lambda form, status=status: ErrorReply(status, code, CANARY)  # type: ignore[misc]
         refusal = await refused(plan(server))
         assert refusal.kind is kind
         assert refusal.retry_after == (1 if kind is Kind.EXCHANGE_UNAVAILABLE else None)
-        assert refusal.finding == f"the authorization server said {status} {code}"
+        assert refusal.finding == f"the authorization server said {status} {code} ({cause})"
         assert CANARY not in repr(refusal)
 
 
@@ -92,16 +94,14 @@ async def test_a_dialect_calls_them_otherwise(server: FakeServer) -> None:
     server.answer = lambda form: ErrorReply(400, "invalid_request", "Invalid token")
     assert (await refused(plan(server))).kind is Kind.EXCHANGE_MISCONFIGURED
     assert (await refused(plan(server, dialect=DIALECTS["keycloak"]))).kind is Kind.INVALID_TOKEN
-    overridden = Dialect(errors={"no_such_code": Kind.EXCHANGE_DENIED})
+    overridden = Dialect(errors={"no_such_code": Cause.POLICY})
     server.answer = lambda form: ErrorReply(400, "no_such_code", None)
     assert (await refused(plan(server, dialect=overridden))).kind is Kind.EXCHANGE_DENIED
 
 
 def test_every_kind_that_an_error_may_mean_has_a_sentence() -> None:
-    kinds = set(DEFAULT_ERRORS.values())
-    for dialect in DIALECTS.values():
-        kinds |= set(dialect.errors.values()) | {described.kind for described in dialect.described_errors}
-    assert kinds <= tested._SENTENCES.keys()
+    assert set(KINDS.values()) <= tested._SENTENCES.keys()
+    assert KINDS.keys() == set(Cause)
 
 
 # --- what is asked and what comes of it

@@ -168,3 +168,46 @@ def test_a_clock_that_is_a_little_behind_serves() -> None:
 def test_other_members_are_ignored() -> None:
     others: dict[str, Any] = {"refresh_token": "r", "session_state": "s", "id_token": None, "not-before-policy": 0}
     assert reading(**others) == reading()
+
+
+ENTRA = Dialect(grant="entra-obo", qualified_scope=True, subject_claim="oid")
+
+
+@pytest.mark.parametrize("grant", ["jwt-bearer", "entra-obo"])
+def test_a_grant_that_names_no_types_needs_none_in_the_reply(grant: str) -> None:
+    dialect = Dialect(grant=grant)
+    assert reading(dialect=dialect, issued_token_type=MISSING).token.token_type == ACCESS_TOKEN
+    with pytest.raises(Refused):
+        reading(dialect=dialect, issued_token_type=TOKEN_TYPES["id_token"])
+
+
+def test_qualified_scopes_are_known_by_their_names() -> None:
+    asks = exchange(scope=("api://orders/Orders.Read",))
+    told = reading(asks, ENTRA, scope="api://orders/Orders.Read https://x.example/Orders.List")
+    assert told.token.scope == frozenset({"Orders.Read", "Orders.List"})
+    assert reading(asks, ENTRA, scope=MISSING).token.scope == frozenset({"Orders.Read"})
+    held = reading(asks, ENTRA, access_token=jwt(scp="Orders.Read x/y"), scope=MISSING)
+    assert held.token.scope == frozenset({"Orders.Read", "y"})
+    plain = reading(asks, scope="api://orders/Orders.Read")
+    assert plain.token.scope == frozenset({"api://orders/Orders.Read"})
+
+
+def test_a_person_is_known_by_the_dialects_claim() -> None:
+    assert reading(dialect=ENTRA, access_token=jwt(oid="o-1")).token.sub == "o-1"
+    assert reading(dialect=ENTRA, access_token=jwt()).token.sub is None
+    assert reading(access_token=jwt(oid="o-1")).token.sub == "alice"
+
+
+def test_what_was_granted_of_the_details_is_kept() -> None:
+    asks = exchange(authorization_details=('{"type":"a","actions":["r","w"]}',))
+    granted = [{"type": "a", "actions": ["r"]}]
+    for reply in (
+        reading(asks, authorization_details=granted),
+        reading(asks, access_token=jwt(authorization_details=granted)),
+    ):
+        assert reply.token.authorization_details == ('{"actions":["r"],"type":"a"}',)
+    for wider in ([{"type": "a", "actions": ["r", "x"]}], MISSING):
+        with pytest.raises(Refused) as caught:
+            reading(asks, authorization_details=wider)
+        assert "authorization_details" in caught.value.refusal.finding
+    assert reading(authorization_details=granted).token.authorization_details == ()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.exchange.dialects import DEFAULT_ERRORS
+from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
+from sidecar.exchange.dialects.errors import KINDS as KIND_OF
 from sidecar.faces.problems import KINDS
 from sidecar.model.refusal import Kind
 from tests.faces.conftest import CONFIG, MakeWorld, World
@@ -103,8 +104,11 @@ BROKEN = {
     "cut in the body": b"HTTP/1.1 200 OK\r\n" + JSON + b"Content-Length: 999\r\n\r\n" + BODY,
 }
 FAILURES = {
-    **{f"error {code}": (refused(code), kind) for code, kind in DEFAULT_ERRORS.items()},
-    **{f"error {code} with 401": (refused(code, status=b"401 No"), kind) for code, kind in DEFAULT_ERRORS.items()},
+    **{f"error {code}": (refused(code), KIND_OF[cause]) for code, cause in DEFAULT_ERRORS.items()},
+    **{
+        f"error {code} with 401": (refused(code, status=b"401 No"), KIND_OF[cause])
+        for code, cause in DEFAULT_ERRORS.items()
+    },
     **{name: (reply, Kind.EXCHANGE_UNUSABLE) for name, reply in UNUSABLE.items()},
     "500": (replied(b"", status=b"500 Oops"), Kind.EXCHANGE_UNAVAILABLE),
     "502": (replied(b"", status=b"502 Oops"), Kind.EXCHANGE_UNAVAILABLE),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from sidecar.exchange.dialects import DEFAULT_ERRORS
+from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
 from tests.leaks.stage import Stage
 from tests.support.gateway import Seen, get, ok
 from tests.support.scripted import Asked, granted, refused, replied

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -155,6 +156,14 @@ def test_what_is_not_known_is_left_out_and_what_is_empty_is_not() -> None:
     unknown = json.loads("{" + fragment(Standing(issued_token=_issued(None, None)), str)[1:] + "}")
     assert "audience" not in unknown["issued_token"]
     assert unknown["semantics"] == "unknown"
+
+
+def test_details_are_told_as_they_were_asked_and_granted() -> None:
+    asked = replace(ASKED, authorization_details=('{"type":"pay","actions":["r","w"]}',))
+    issued = replace(_issued(()), authorization_details=('{"type":"pay","actions":["r"]}',))
+    told = json.loads("{" + fragment(Standing(exchange=asked, issued_token=issued), str)[1:] + "}")
+    assert told["requested"]["authorization_details"] == [{"type": "pay", "actions": ["r", "w"]}]
+    assert told["issued_token"]["authorization_details"] == [{"type": "pay", "actions": ["r"]}]
 
 
 def test_nothing_known_is_an_empty_fragment() -> None:

@@ -61,12 +61,14 @@ OTHERS: dict[type, dict[str, Any]] = {
         "scope": ("other",),
         "requested_token_type": "urn:other",
         "actor_token": "self",
+        "authorization_details": ('{"type":"a"}',),
         "expect": Expect(same_subject=False),
     },
     Expect: {
         "audience": Expected(frozenset({"a"}), frozenset({"a"})),
         "scope": Expected(frozenset({"a"}), frozenset({"a"})),
         "same_subject": False,
+        "subject_claim": "oid",
         "semantics": Semantics.DELEGATION,
     },
 }

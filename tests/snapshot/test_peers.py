@@ -230,6 +230,22 @@ async def test_a_server_whose_tokens_callers_present_too_is_judged_by_the_same_k
         assert peers.issued_keys["https://login.example"].source is peers.issuers["corp"].keys
 
 
+@pytest.mark.parametrize(
+    ("keys", "grant"),
+    [
+        ("", "token-exchange"),
+        ("dialect: entra-obo, ", "entra-obo"),
+        ("grant: jwt-bearer, ", "jwt-bearer"),
+        ("dialect: keycloak, grant: jwt-bearer, ", "jwt-bearer"),
+        ("dialect: entra-obo, grant: token-exchange, ", "token-exchange"),
+    ],
+)
+async def test_the_grant_is_the_dialects_or_the_servers_own(folder: Folder, keys: str, grant: str) -> None:
+    text = PEERS.replace("client_auth", f"{keys}client_auth") + ROUTE
+    async with closing(compiled(folder, text)) as peers:
+        assert peers.dialects["corp"].grant == grant
+
+
 async def test_a_dialect_and_its_overrides(folder: Folder) -> None:
     text = PEERS.replace("client_auth", "dialect: keycloak, dialect_overrides: {extra_scope: [x]}, client_auth")
     async with closing(compiled(folder, text + ROUTE)) as peers:
@@ -279,7 +295,7 @@ def with_server(keys: str) -> str:
         ("issued_token_type", "maybe", "must be one of strict, lenient"),
         ("extra_scope", "openid", "must be a list of text"),
         ("errors", "{x: no-route}", "must map error codes to one of "),
-        ("described_errors", "[]", "no such switch"),
+        ("described_errors", "[x]", "must be a list of {error, description, cause}"),
     ],
 )
 def test_dialect_overrides_that_are_none(folder: Folder, switch: str, value: str, message: str) -> None:

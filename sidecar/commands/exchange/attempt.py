@@ -17,6 +17,7 @@ from sidecar.caller.take import Credential
 from sidecar.commands.exchange.fault import Fault, Faults, Party, why
 from sidecar.commands.exchange.watch import Watch
 from sidecar.config.loaded import Loaded
+from sidecar.exchange.ask import SHOWN
 from sidecar.exchange.expect import judge
 from sidecar.exchange.plan import Plan
 from sidecar.exchange.reply import peek_issued
@@ -106,10 +107,9 @@ class Attempt:
         actor = plan.actor.current() if plan.actor is not None else None
         ask = plan.asker.ask(subject, actor)
         self._secrets.add(actor.token if actor is not None else "")
-        hidden = {"subject_token": "(the caller's)", "actor_token": "(ours)"}
-        hidden |= dict.fromkeys(self._section.extra_params, "(from extra_params)")  # it may hold a secret
+        hidden = {**SHOWN, **dict.fromkeys(self._section.extra_params, "(from extra_params)")}  # which may be a secret
         told["form"] = [[name, hidden.get(name, value)] for name, value in ask.form]
-        self._blamed = lambda refusal: self._faults.exchange(refusal, getattr(self._watch.answer, "error", None))
+        self._blamed = lambda refusal: self._faults.exchange(refusal, self._watch.error)
         try:
             issued, times = await self._watch.over(plan).carry_out(ask, subject, 0.0)
         finally:

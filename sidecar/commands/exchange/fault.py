@@ -1,6 +1,7 @@
 """Whose fault a failed exchange is, and which key of the file would change it.
 
-Told from the kind of refusal, the server's OAuth code and what was found. Where no key would help, none is named.
+Told from the kind of refusal, what the server's error is about in its dialect, and what was found. Where no key would
+help, none is named.
 """
 
 import re
@@ -10,9 +11,11 @@ from typing import Any, Final
 
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import Path
+from sidecar.exchange.dialects.errors import Cause
 from sidecar.exchange.plan import Plan
 from sidecar.model.refusal import Kind, Refusal
 from sidecar.oauth.http import Flaw
+from sidecar.oauth.server import ErrorReply
 
 Fault = dict[str, Any]
 
@@ -29,28 +32,30 @@ class Party(StrEnum):
     ISSUER = "the issuer's health"
 
 
-#: What an error code says where its kind is EXCHANGE_MISCONFIGURED: who, what it means, which key counts.
-_CODES: Final[Mapping[str, tuple[Party, str, str]]] = {
-    "invalid_request": (Party.CONFIGURATION, "it does not take this form", "exchange"),
-    "invalid_target": (Party.CONFIGURATION, "it has no such audience or resource for this client", "exchange.audience"),
-    "invalid_client": (Party.CREDENTIALS, "it does not accept who we say we are", "credentials"),
-    "unauthorized_client": (Party.CREDENTIALS, "this client may not exchange tokens there", "client_auth.client_id"),
-    "unsupported_grant_type": (Party.CONFIGURATION, "it makes no token exchanges", "endpoint"),
-    "unsupported_token_type": (
+#: What the server's answer is about, by its dialect: who, what that means, which key counts.
+_CAUSES: Final[Mapping[Cause, tuple[Party, str, str]]] = {
+    Cause.SUBJECT_TOKEN: (Party.CALLER, "it does not accept the caller's token", ""),
+    Cause.REQUEST: (Party.CONFIGURATION, "it does not take this form", "exchange"),
+    Cause.TARGET: (Party.CONFIGURATION, "it has no such audience or resource for this client", "target"),
+    Cause.CREDENTIALS: (Party.CREDENTIALS, "it does not accept who we say we are", "credentials"),
+    Cause.SCOPE: (Party.POLICY, "it does not give this scope", "exchange.scope"),
+    Cause.POLICY: (Party.POLICY, "it denies this exchange", "exchange"),
+    Cause.STEP_UP: (Party.CALLER, "it wants another authentication of the caller", ""),
+    Cause.SERVER: (Party.SERVER, "it can't answer now", "endpoint"),
+}
+#: Codes that say more than their cause does.
+_CODES: Final[Mapping[tuple[str, Cause], tuple[Party, str, str]]] = {
+    ("unauthorized_client", Cause.CREDENTIALS): (
+        Party.CREDENTIALS,
+        "this client may not exchange tokens there",
+        "client_auth.client_id",
+    ),
+    ("unsupported_grant_type", Cause.REQUEST): (Party.CONFIGURATION, "it makes no token exchanges", "endpoint"),
+    ("unsupported_token_type", Cause.REQUEST): (
         Party.CONFIGURATION,
         "it does not know a type of token in the form",
         "exchange.requested_token_type",
     ),
-}
-#: The same for the kinds, whatever code it was.
-_KINDS: Final[Mapping[Kind, tuple[Party, str, str]]] = {
-    Kind.INVALID_TOKEN: (Party.CALLER, "it does not accept the caller's token", ""),
-    Kind.STEP_UP_REQUIRED: (Party.CALLER, "it wants another authentication of the caller", ""),
-    Kind.INSUFFICIENT_SCOPE: (Party.POLICY, "it does not give this scope", "exchange.scope"),
-    Kind.EXCHANGE_DENIED: (Party.POLICY, "it denies this exchange", "exchange"),
-    Kind.EXCHANGE_MISCONFIGURED: _CODES["invalid_request"],
-    Kind.EXCHANGE_UNAVAILABLE: (Party.SERVER, "it can't answer now", "endpoint"),
-    Kind.EXCHANGE_TIMEOUT: (Party.SERVER, "it takes longer than it may", "timeout"),
 }
 #: Of a refused subject token: a part of what was found, and the key of its trusted issuer that counts.
 _ISSUER_KEYS: Final = {
@@ -99,15 +104,18 @@ class Faults:
         found = next((key for part, key in _ISSUER_KEYS.items() if part in reason), None)
         return self._blame(Party.CALLER, reason, keys if found == "keys" else (*path, found) if found else None)
 
-    def exchange(self, refusal: Refusal, code: str | None) -> Fault:
-        """Blame for an exchange that came to nothing. code: the OAuth error code of the server's answer, if any."""
+    def exchange(self, refusal: Refusal, answer: ErrorReply | None) -> Fault:
+        """Blame for an exchange that came to nothing. answer: the server's, where that was an error."""
         kind, reason = refusal.kind, why(refusal)
+        code = answer.error if answer is not None else None
         if kind is Kind.EXCHANGE_UNUSABLE:
             return self._blame(Party.REPLY, reason, self._key_of_reply(reason, code))
-        if kind is Kind.EXCHANGE_UNAVAILABLE and code is None:
+        if kind is Kind.EXCHANGE_TIMEOUT:
+            return self._blame(Party.SERVER, f"{reason}, so it takes longer than it may", self._key("timeout"))
+        cause = self._plan.dialect.cause_of(code, answer.description) if answer is not None and code else None
+        if cause is None:
             return self._blame_peer(Party.SERVER, reason, self._server, self._key("endpoint"))
-        codes = _CODES if kind is Kind.EXCHANGE_MISCONFIGURED else {}
-        party, means, key = codes.get(code or "", _KINDS[kind])
+        party, means, key = _CODES.get((code or "", cause), _CAUSES[cause])
         return self._blame(party, f"{reason}, so {means}", self._key(key) if key else None)
 
     def _blame_peer(self, health: Party, reason: str, peer: Path, where: Path) -> Fault:
@@ -132,8 +140,10 @@ class Faults:
         if name == "credentials":
             names = ("client_secret_file", "client_secret_env", "key_file", "client_id", "method")
             return _first((*self._server, "client_auth"), self._section.client_auth, names)
-        if name == "exchange.audience" and self._plan.exchange.resource and not self._plan.exchange.audience:
-            name = "exchange.resource"
+        if name == "target":
+            exchange = self._plan.exchange
+            asked = {"audience": exchange.audience, "resource": exchange.resource, "scope": exchange.scope}
+            name = f"exchange.{next((key for key, values in asked.items() if values), 'audience')}"
         return (*(self._route if name.startswith("exchange") else self._server), *name.split("."))
 
     def _blame(self, party: Party, reason: str, key: Path | None) -> Fault:

@@ -22,6 +22,11 @@ class Watch:
         self.ended = 0.0
         self._looks: list[float] = []
 
+    @property
+    def error(self) -> ErrorReply | None:
+        """The answer, where it was an error."""
+        return self.answer if isinstance(self.answer, ErrorReply) else None
+
     def wall(self) -> float:
         self._looks.append(time.monotonic())
         return time.time()

@@ -11,6 +11,7 @@ from sidecar.config.schema.types import (
     AbsoluteURI,
     Asked,
     AtLeastOne,
+    AuthorizationDetail,
     ClaimPath,
     ClaimValues,
     Count,
@@ -106,6 +107,7 @@ class Exchange(Section):
     scope: Many[Scope] = key("RFC 6749 §3.3.", default=())
     requested_token_type: TokenType | None = key("A short name or a URI; sent only when given.", default=None)
     actor_token: Name | None = key("A workload token.", default=None)
+    authorization_details: Many[AuthorizationDetail] = key("RFC 9396 §2; each with its type.", default=())
     semantics: Literal["any", "delegation", "impersonation"] | None = key(
         "Whether the issued token must show an actor; delegation where actor_token is set, else any.", default=None
     )

@@ -86,6 +86,24 @@ class KeyClientAuth(Section):
     key_id: Text | None = key("The assertion's kid.", default=None)
 
 
+# The same as ``sidecar.exchange.dialects.DIALECTS`` and ``sidecar.exchange.grants.GRANTS``, which tests make sure of.
+DialectName = Literal[
+    "rfc8693",
+    "keycloak",
+    "spring",
+    "zitadel",
+    "authlete",
+    "connect2id",
+    "pingam",
+    "pingfederate",
+    "curity",
+    "okta",
+    "auth0",
+    "wso2",
+    "entra-obo",
+]
+GrantName = Literal["token-exchange", "jwt-bearer", "entra-obo"]
+
 ClientAuth = Annotated[NoClientAuth | SecretClientAuth | KeyClientAuth, OneOf("method")]
 
 
@@ -96,7 +114,8 @@ class AuthorizationServer(Section):
     issuer: URLText | None = key("Its identifier; everything else is discovered there.", default=None)
     discovery_url: URLText | None = key("Metadata document, instead of discovery at the issuer.", default=None)
     token_endpoint: URLText | None = key("Token endpoint, instead of discovery.", default=None)
-    dialect: Literal["rfc8693", "keycloak"] = key("How it departs from RFC 8693.", default="rfc8693")
+    dialect: DialectName = key("How it departs from RFC 8693.", default="rfc8693")
+    grant: GrantName | None = key("How a token is traded there; left out: as the dialect says.", default=None)
     client_auth: ClientAuth = key("How we authenticate there.")
     tls: PeerTLS | None = key("TLS to the server.", default=None)
     timeout: PositiveDuration = key("One deadline for a whole exchange.", default="5s")

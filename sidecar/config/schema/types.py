@@ -3,8 +3,8 @@
 What a value must look like is decided in ``values``, ``addresses``, ``paths`` and ``environment``, not here.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Final, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from sidecar.config import addresses, paths, values
 from sidecar.config.environment import Surroundings
@@ -55,6 +55,7 @@ HeaderName = Annotated[str, Check(values.header_name)]
 HeaderValue = Annotated[str, Check(values.header_value)]
 TokenHeader = Annotated[str, Check(values.token_header_name)]
 Scope = Annotated[str, Check(values.scope)]
+AuthorizationDetail = Annotated[Mapping[str, Any], Check(values.authorization_detail)]
 AbsoluteURI = Annotated[str, Check(values.absolute_uri)]
 TokenType = Annotated[str, Check(values.token_type)]
 ExtraParameter = Annotated[str, Check(values.extra_parameter)]

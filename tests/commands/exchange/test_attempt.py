@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar.commands import exchange
-from sidecar.exchange.dialects import DEFAULT_ERRORS
+from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
 from sidecar.model.tokens import TOKEN_TYPES
 from sidecar.oauth.jwt import generate_key, sign
 from tests.support.canary import Canary, search
@@ -254,7 +254,7 @@ async def test_a_target_may_be_a_resource(desk: Desk) -> None:
 
 
 async def test_a_code_that_the_file_gives_another_meaning(desk: Desk) -> None:
-    desk.change("    timeout: 2s", "    timeout: 2s\n    dialect_overrides: {errors: {invalid_request: invalid-token}}")
+    desk.change("    timeout: 2s", "    timeout: 2s\n    dialect_overrides: {errors: {invalid_request: subject-token}}")
     desk.scripted.reply = refused("invalid_request")
     assert await desk.fault() == (CALLER, None)
 

@@ -12,7 +12,8 @@ from sidecar.config.schema import (
     TrustedIssuer,
     WorkloadToken,
 )
-from sidecar.config.schema.servers import Algorithm
+from sidecar.config.schema.servers import Algorithm, DialectName
+from sidecar.exchange.dialects import DIALECTS
 from sidecar.model.tokens import ACCESS_TOKEN, JWT
 from sidecar.oauth.jwt import ALGORITHMS, DEFAULT_ALGORITHMS
 from tests.config.conftest import read
@@ -74,3 +75,15 @@ def test_a_workload_token_has_a_type() -> None:
     assert read(WorkloadToken, {"file": "f", "type": "jwt"}).type == JWT
     with pytest.raises(ValidationError):
         read(WorkloadToken, {"file": "f"})
+
+
+def test_every_dialect_has_a_name_and_every_name_a_dialect() -> None:
+    assert get_args(DialectName) == tuple(DIALECTS)
+
+
+def test_the_grant_is_the_dialects_unless_it_is_named() -> None:
+    server = {"issuer": "https://a", "client_auth": {"method": "none"}}
+    assert read(AuthorizationServer, server).grant is None
+    assert read(AuthorizationServer, {**server, "grant": "jwt-bearer"}).grant == "jwt-bearer"
+    with pytest.raises(ValidationError):
+        read(AuthorizationServer, {**server, "grant": "password"})
