@@ -24,6 +24,7 @@ from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
 from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
 from sidecar.faces.gateway import Gateway
+from sidecar.inbound.room import Room, affordable
 from sidecar.inbound.server import GatewayServer
 from sidecar.listening import BindError, Listeners, Wanted, shown
 from sidecar.model.receipt import resource_server
@@ -37,6 +38,7 @@ from sidecar.snapshot import Snapshot, build
 log = logging.getLogger("sidecar")
 
 SWEEP_EVERY: Final = 5.0  # seconds between two looks for tokens that have expired
+ADMIN_CONNECTIONS: Final = 64  # of their own, so that probes are answered when callers fill theirs
 LAST_RECEIPTS: Final = 2.0  # seconds for writing what is queued at the end
 
 
@@ -72,10 +74,15 @@ class App:
         )
         self._lag = LoopLag()
         self._gateway = Gateway(
-            self, self.exchanger.obtain, self._journal, max_in_flight=self.config.gateway.max_in_flight
+            self,
+            self.exchanger.obtain,
+            self._journal,
+            max_in_flight=self.config.gateway.max_in_flight,
+            max_streams=self.config.gateway.max_streams,
         )
         self._listeners = Listeners()
         self._admin = Listeners()
+        self._room = Room(self.config.gateway.max_connections)
         self._tasks: list[asyncio.Task[None]] = []
         self._watch()
 
@@ -90,6 +97,7 @@ class App:
             except SinkError as error:
                 raise StartError(f"receipts can't be written: {error}") from None
         self._tasks = [asyncio.create_task(self._lag.run()), asyncio.create_task(self._sweep())]
+        self._afford()
         try:
             for listeners, wanted in ((self._listeners, self._wanted()), (self._admin, self._wanted_admin())):
                 await listeners.take(await listeners.prepare(wanted))
@@ -158,14 +166,16 @@ class App:
     def _wanted(self) -> dict[str, Wanted]:
         """The gateway's listeners, as the configuration has them."""
         gateway = self.config.gateway
-        settings = (gateway.keepalive_timeout, gateway.max_header_bytes)
+        settings = (gateway.keepalive_timeout, gateway.header_timeout, gateway.max_header_bytes)
 
         def server(name: str) -> GatewayServer:
             return GatewayServer(
                 partial(self._gateway.serve, name),
                 self._gateway.malformed,
                 keepalive_timeout=gateway.keepalive_timeout,
+                header_timeout=gateway.header_timeout,
                 max_header_bytes=gateway.max_header_bytes,
+                room=self._room,
             )
 
         return {
@@ -174,7 +184,8 @@ class App:
         }
 
     def _wanted_admin(self) -> dict[str, Wanted]:
-        section, keepalive = self.config.admin, self.config.gateway.keepalive_timeout
+        section, gateway = self.config.admin, self.config.gateway
+        timeouts = gateway.keepalive_timeout, gateway.header_timeout
 
         def server() -> GatewayServer:
             host, loopback_only = section.listen.host, section.pages == "loopback"
@@ -182,11 +193,23 @@ class App:
             return GatewayServer(
                 admin.serve,
                 admin.malformed,
-                keepalive_timeout=keepalive,
+                keepalive_timeout=timeouts[0],
+                header_timeout=timeouts[1],
                 max_header_bytes=ADMIN_LISTENER.max_header_bytes,
+                room=Room(ADMIN_CONNECTIONS),
             )
 
-        return {"admin": Wanted(section.listen, None, (section.pages, keepalive), server)}
+        return {"admin": Wanted(section.listen, None, (section.pages, timeouts), server)}
+
+    def _afford(self) -> None:
+        """Take no more connections than there are file descriptors for."""
+        wanted = self.config.gateway.max_connections
+        self._room.most = affordable(wanted)
+        if self._room.most < wanted:
+            log.warning(
+                "the limit of open files allows fewer connections than gateway.max_connections",
+                extra={"connections": self._room.most, "wanted": wanted},
+            )
 
     async def _sweep(self) -> None:
         while True:

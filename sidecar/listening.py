@@ -19,6 +19,7 @@ from sidecar.config.addresses import Address
 from sidecar.inbound.server import GatewayServer
 
 BACKLOG: Final = 1024  # connections that the kernel holds while we are busy
+ACCEPTED_AT_ONCE: Final = 16  # before any of them is counted, see ``inbound.room``
 AT_ONCE: Final = 0.001  # seconds; aiohttp takes 0 for "however long it takes"
 
 
@@ -58,8 +59,19 @@ class _Socket:
         """Accept for this server from now on; connections that are open stay where they are."""
         self.pause()
         loop = asyncio.get_running_loop()
-        for one in self._sockets:  # a copy, since a server closes its socket with itself
-            self._servers.append(await loop.create_server(connections, sock=one.dup(), ssl=context, backlog=BACKLOG))
+        handshake = connections.header_timeout if context is not None else None
+        for one in self._sockets:
+            server = await loop.create_server(
+                connections,
+                sock=one.dup(),  # a server closes its socket with itself
+                ssl=context,
+                ssl_handshake_timeout=handshake,
+                backlog=ACCEPTED_AT_ONCE,
+            )
+            # For asyncio that is also how many the kernel holds. Accepting as many at once would open a file for each
+            # of a thousand connections before it is known that there is no room for them.
+            one.listen(BACKLOG)
+            self._servers.append(server)
 
     def close(self) -> None:
         """Accept no more. A socket's path goes at once: the next process may make its own at any time."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.config.addresses import Address, listen_address
+from sidecar.inbound.room import Room
 from sidecar.inbound.server import GatewayServer, Incoming
 from sidecar.listening import BindError, Listeners, Wanted
 from sidecar.model.refusal import Refusal
@@ -33,7 +34,9 @@ def wanted(says: str, address: Address = ANYWHERE) -> Wanted:
         return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
     def server() -> GatewayServer:
-        return GatewayServer(serve, refuse, keepalive_timeout=75, max_header_bytes=8192)
+        return GatewayServer(
+            serve, refuse, keepalive_timeout=75, header_timeout=10, max_header_bytes=8192, room=Room(64)
+        )
 
     return Wanted(address, None, says, server)
 

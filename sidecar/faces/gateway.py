@@ -46,6 +46,7 @@ class State(Protocol):
 class _Passage:
     """One request on its way, and how far it came; what is accounted at its end, whatever that is.
 
+    read: its head was looked at, which an overloaded gateway does not do. request: the head, once it is accepted.
     forwarded: something may have reached the upstream. status: what the caller was answered.
     """
 
@@ -53,25 +54,48 @@ class _Passage:
     listener: Listener
     snapshot: Snapshot
     began: float
+    read: bool = False
     request: RequestHead | None = None
     decision: Decision = _NOTHING_DECIDED
     refusal: Refusal | None = None
     forwarded: bool = False
     status: int = CLIENT_LEFT
+    _own_id: str = ""
+
+    @property
+    def request_id(self) -> str:
+        """The request's id; one of ours where no head was accepted."""
+        if self.request is not None:
+            return self.request.request_id
+        self._own_id = self._own_id or uuid4().hex
+        return self._own_id
 
 
 class Gateway:
-    """Serves the requests of all gateway listeners. max_in_flight: requests until their response's head is there."""
+    """Serves the requests of all gateway listeners.
+
+    max_in_flight: requests until their response's head is there; max_streams: responses after it. Over one of them
+    requests are refused before anything is read of them.
+    """
 
     def __init__(
-        self, state: State, exchange: Exchange, journal: Journal, *, max_in_flight: int, clock: Clock = SYSTEM_CLOCK
+        self,
+        state: State,
+        exchange: Exchange,
+        journal: Journal,
+        *,
+        max_in_flight: int,
+        max_streams: int,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._state = state
         self._exchange = exchange
         self._journal = journal
         self._max_in_flight = max_in_flight
+        self._max_streams = max_streams
         self._now = clock.monotonic
         self.in_flight = 0
+        self.streams = 0
         # Random, so that a loop is told from a chain of gateways, and nobody can send us our own name.
         self._via = f"sidecar-{token_hex(8)}".encode()
 
@@ -92,16 +116,17 @@ class Gateway:
 
     def malformed(self, refusal: Refusal) -> bytes:
         """Return the whole response for a request that could not even be parsed."""
-        response = _unaccepted(refusal)
-        self._journal.refused(None, _NOTHING_DECIDED, refusal, response.status, 0.0)
+        response = _unaccepted(refusal, uuid4().hex)
+        self._journal.turned_away(refusal)
         self._journal.answered(None, "other", response.status, 0.0)
         return written(response, None, keep_open=False)
 
     async def _ask_upstream(self, passage: _Passage) -> Response:
         """Accept, decide, forward: return when the head of the upstream's response is there."""
-        if self.in_flight >= self._max_in_flight:
+        if self.in_flight >= self._max_in_flight or self.streams >= self._max_streams:
             raise refuse(Kind.OVERLOADED, "The gateway is busy.", retry_after=1)
         self.in_flight += 1
+        passage.read = True
         try:
             passage.request = request = accept(
                 passage.incoming.message,
@@ -147,7 +172,11 @@ class Gateway:
         if request is not None and route is not None:
             issued, idle = _issued(passage.decision), route.upstream.read_idle
             _end_if_going(passage.incoming)
-            await return_response(passage.incoming, request, response, issued=issued, idle=idle)
+            self.streams += 1
+            try:
+                await return_response(passage.incoming, request, response, issued=issued, idle=idle)
+            finally:
+                self.streams -= 1
 
     def _answer(self, passage: _Passage, refusal: Refusal) -> None:
         """Answer with a refusal; a response that has begun is cut instead."""
@@ -155,7 +184,8 @@ class Gateway:
         incoming, request = passage.incoming, passage.request
         if refusal.close or request is None or not incoming.complete:
             incoming.keep_open = False  # what comes next may be the rest of a message that nobody waits for
-        response = problem(refusal, request.request_id) if request is not None else _unaccepted(refusal)
+        shown = problem if request is not None else _unaccepted
+        response = shown(refusal, passage.request_id)
         passage.status = response.status
         if incoming.started:
             incoming.cut()
@@ -169,8 +199,14 @@ class Gateway:
         request, decision = passage.request, passage.decision
         method = request.method if request is not None else "other"
         self._journal.answered(decision.route or _route_of(passage), method, passage.status, duration)
-        if passage.refusal is not None:
-            self._journal.refused(request, decision, passage.refusal, passage.status, duration)
+        refusal = passage.refusal
+        if refusal is not None and request is not None:
+            self._journal.refused(request, decision, refusal, passage.status, duration)
+        elif refusal is not None and passage.read:
+            known = passage.incoming.message.method
+            self._journal.not_accepted(passage.request_id, known, refusal, passage.status, duration)
+        elif refusal is not None:
+            self._journal.turned_away(refusal)
         elif passage.forwarded and request is not None:
             self._journal.used(request, decision, passage.status, duration)
 
@@ -194,8 +230,7 @@ def _issued(decision: Decision) -> bytes | None:
     return decision.grant.token.token.encode() if decision.grant is not None else None
 
 
-def _unaccepted(refusal: Refusal) -> OwnResponse:
+def _unaccepted(refusal: Refusal, request_id: str) -> OwnResponse:
     """The answer to a request whose head was not accepted, with a request id of ours."""
-    request_id = uuid4().hex
     response = problem(refusal, request_id)
     return replace(response, headers=(*response.headers, (b"X-Request-ID", request_id.encode())))

@@ -17,10 +17,11 @@ from typing import Any, Final, cast
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import PayloadAccessError, RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_server import Server
 
+from sidecar.inbound.room import Room, TurnedAway
 from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
 
 log = logging.getLogger("sidecar.inbound")
@@ -32,6 +33,8 @@ MAX_FIELDS: Final = 128
 _RESET: Final = struct.pack("ii", 1, 0)
 #: How aiohttp says that there are more.
 _TOO_MANY_FIELDS: Final = "Too many headers received"
+_NO_ROOM: Final = Refusal(Kind.OVERLOADED, "There are too many connections.", retry_after=1, close=True)
+_LATE_HEAD: Final = Refusal(Kind.REQUEST_TIMEOUT, "The request's head took too long.", close=True)
 
 
 class ClientGone(Exception):
@@ -161,12 +164,50 @@ class Incoming:
 class Connection(RequestHandler):
     """One caller's connection."""
 
-    __slots__ = ()
+    __slots__ = ("_body", "_head_begun", "_head_timer")
+
+    def __init__(self, manager: "GatewayServer", **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the message that came last
+        self._head_begun = False
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or leave the connection to a protocol that turns it away."""
+        server = cast(GatewayServer, self._manager)
+        if not server.room.enter():
+            away = TurnedAway(server.room, server.refuse(_NO_ROOM))
+            cast(asyncio.Transport, transport).set_protocol(away)
+            away.connection_made(transport)
+            return
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(server.header_timeout, self._head_is_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave."""
+        if self._manager is not None:
+            cast(GatewayServer, self._manager).room.leave()
+        self._end_head_timer()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came. A body whose framing breaks is given an error: the parser forgets whoever waits for it."""
+        """Parse what came, and have a head that only began be complete in time.
+
+        A body whose framing breaks is given an error: the parser forgets whoever waits for it.
+        """
+        before, in_body = self._request_count, not self._body.is_eof()
         super().data_received(data)
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+        if self._request_count == before:
+            # Neither a head nor of a body: it is the beginning of the next head, unless it waits behind others.
+            if data and not (in_body or self._messages or self._upgraded or self._close):
+                self._head_begun = True
+                if self._head_timer is None and self._manager is not None:
+                    server = cast(GatewayServer, self._manager)
+                    self._head_timer = self._loop.call_later(server.header_timeout, self._head_is_late)
+            return
+        self._end_head_timer()
+        message, self._body = self._messages[-1]
+        if isinstance(message, _ErrInfo):
             bodies = [content for _, content in self._messages]
             if self._current_request is not None:
                 bodies.append(self._current_request.content)
@@ -174,6 +215,21 @@ class Connection(RequestHandler):
                 if not body.is_eof():
                     body.set_exception(RequestPayloadError())
                     body.feed_eof()
+
+    def _head_is_late(self) -> None:
+        """Close: with an answer where a head began, and after those to earlier requests."""
+        self._head_timer = None
+        if self._current_request is not None or self._messages:
+            self.close()
+        elif not self._close and self.transport is not None and self._manager is not None:
+            if self._head_begun:
+                self.transport.write(cast(GatewayServer, self._manager).refuse(_LATE_HEAD))
+            self.force_close()
+
+    def _end_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def handle_error(
         self,
@@ -212,9 +268,15 @@ class GatewayServer(Server):
         refuse: Callable[[Refusal], bytes],
         *,
         keepalive_timeout: float,
+        header_timeout: float,
         max_header_bytes: int,
+        room: Room,
     ) -> None:
-        """refuse: returns the whole response, head and body, for a request that could not be parsed."""
+        """refuse: returns the whole response, head and body, for a request that could not be parsed.
+
+        keepalive_timeout, header_timeout: seconds without a request, and for a whole head from its first byte or, on a
+        new connection, from that being made. room: where the connections are counted.
+        """
         #: Set when this server takes its leave: each connection's next response is its last.
         self.going = asyncio.Event()
         super().__init__(
@@ -230,6 +292,14 @@ class GatewayServer(Server):
             max_headers=MAX_FIELDS,
         )
         self.refuse = refuse
+        self.header_timeout = header_timeout
+        self.room = room
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """End all connections; a request that runs may do so for ``timeout`` seconds more."""
+        for turned_away in list(self.room.turned_away):
+            turned_away.abort()
+        await super().shutdown(timeout)
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""

@@ -25,13 +25,14 @@ class Event(StrEnum):
 class Occasion:
     """The request that a receipt tells of.
 
-    path: as it came, without the query. traceparent: as it came; it is kept only in its W3C form.
+    path: as it came, without the query; None where the request's head was not accepted.
+    traceparent: as it came; it is kept only in its W3C form.
     upstream: the resource server, see ``resource_server``.
     """
 
     request_id: str
     method: str
-    path: bytes = field(repr=False)
+    path: bytes | None = field(default=None, repr=False)
     traceparent: bytes | None = field(default=None, repr=False)
     route: str | None = None
     upstream: str | None = None

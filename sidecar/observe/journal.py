@@ -84,16 +84,24 @@ class Journal:
         else:
             self.receipts.use(Receipt(occasion, grant.fragment, None, grant.cache, status, duration))
 
-    def refused(
-        self, request: RequestHead | None, decision: Decision, refusal: Refusal, status: int, duration: float
-    ) -> None:
-        """Count a refusal and write its receipt. request: None where it could not even be read."""
+    def turned_away(self, refusal: Refusal) -> None:
+        """Count the refusal of a request that was not read, or can't be: there is nothing to write down of it."""
+        self.metrics.reject(None, refusal.kind)
+
+    def not_accepted(self, request_id: str, method: str, refusal: Refusal, status: int, duration: float) -> None:
+        """Count the refusal of a head that was read and not accepted, and write its receipt.
+
+        Of the request it has the method alone: what a target or a field that is refused may hold, nobody has judged.
+        """
+        self.turned_away(refusal)
+        self.receipts.refusal(Receipt(Occasion(request_id, method), refusal=refusal, status=status, duration=duration))
+
+    def refused(self, request: RequestHead, decision: Decision, refusal: Refusal, status: int, duration: float) -> None:
+        """Count a refusal and write its receipt."""
         route = decision.route
         self.metrics.reject(route.name if route is not None else None, refusal.kind)
         if refusal.kind is Kind.LEAK_GUARD and route is not None:
             self.metrics.route(route.name).leak_stopped()
-        if request is None:
-            return
         grant = decision.grant
         fragment = grant.fragment if grant is not None else ""
         if not fragment and decision.subject is not None:

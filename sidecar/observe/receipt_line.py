@@ -60,8 +60,10 @@ def line(event: Event, receipt: Receipt, time: str) -> str:
     occasion, refusal = receipt.occasion, receipt.refusal
     text = (
         f'{{"time":"{time}","event":"{event.value}","request_id":{quote(occasion.request_id)}'
-        f',"method":{quote(occasion.method)},"path":{quote(occasion.path.decode("latin-1"))}'
+        f',"method":{quote(occasion.method)}'
     )
+    if occasion.path is not None:
+        text += f',"path":{quote(occasion.path.decode("latin-1"))}'
     if occasion.route is not None:
         text += f',"route":{quote(occasion.route)}'
     if occasion.upstream is not None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ import pytest
 from sidecar.app import App
 from sidecar.commands import run
 from sidecar.config.load import load
-from tests.support.gateway import BOUND, ask, get
+from sidecar.inbound.room import RESERVE
+from tests.support.gateway import BOUND, ask, get, recording_upstream
 from tests.support.held import held_upstream, refused, under_way
 
 ROUTES = """
@@ -60,12 +61,13 @@ class Process:
 
 
 @asynccontextmanager
-async def running(folder: Path, text: str) -> AsyncIterator[Process]:
-    """Run it, and kill it where a test leaves it running."""
+async def running(folder: Path, text: str, files: int | None = None) -> AsyncIterator[Process]:
+    """Run it, and kill it where a test leaves it running. files: how many it may have open."""
     path = folder / "routes.yaml"
     path.write_text(f"version: 1\nadmin: {{listen: '127.0.0.1:0'}}\nreceipts: {{sink: none}}\n{text}")
+    limit = ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh") if files is not None else ()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar", "run", "-c", str(path)),
+        *(*limit, sys.executable, "-m", "sidecar", "run", "-c", str(path)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -219,3 +221,37 @@ def prepared(folder: Path, text: str, admin: int = 0) -> App:
         f"version: 1\nadmin: {{listen: '127.0.0.1:{admin}'}}\nreceipts: {{sink: none}}\n{text.replace('PORT', '9')}"
     )
     return App(load(path))
+
+
+async def test_more_idle_callers_than_it_may_open_files_for(tmp_path: Path) -> None:
+    async with recording_upstream() as upstream:
+        text = SIMPLE.replace("PORT", str(upstream.port))
+        async with running(tmp_path, text, files=256) as process:
+            ports = await process.ready()
+            idle = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", ports["default"]) for _ in range(500)))
+            turned_away = 500 - (256 - RESERVE) // 2
+            async with asyncio.timeout(2 * BOUND):
+                for told in asyncio.as_completed([_end(reader) for reader, _ in idle]):
+                    assert await told in (b"HTTP/1.1 503 ", b"")
+                    turned_away -= 1
+                    if not turned_away:
+                        break
+            assert (await ask(ports["admin"], get("/livez"))).status == 200
+            assert (await ask(ports["default"], get())).status == 503
+            for _, writer in idle:
+                writer.close()
+            async with asyncio.timeout(BOUND):
+                while (await ask(ports["default"], get())).status != 200:  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0.01)
+            process.signal()
+            status, errors = await process.ended()
+    assert status == 0
+    assert "allows fewer connections than gateway.max_connections" in errors
+    assert "Traceback" not in errors
+
+
+async def _end(reader: asyncio.StreamReader) -> bytes:
+    """The beginning of all that comes until the other end closes."""
+    with suppress(ConnectionError):
+        return (await reader.read())[:13]
+    return b""

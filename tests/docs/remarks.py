@@ -56,7 +56,13 @@ Where only one trusted issuer or one authorization server is defined, a route ne
 """,
     "gateway": """
 `listen` and `listeners` exclude each other. `max_in_flight` counts requests until their response head is there; a long
-download does not count. Above it, callers get 503 with `Retry-After: 1` before any work is done.
+download does not count there, but in `max_streams`. Above either of them, and above `max_connections`, callers get 503
+with `Retry-After: 1` before any work is done. The admin listener has room of its own and still answers. A connection in
+may need one out, so a process whose limit of open files is below about twice `max_connections` raises that limit as far
+as it may, and then takes as many as fit and logs a warning.
+
+A head that does not come whole within `header_timeout` is answered with 408, a connection that sends nothing at all is
+closed. A head has 128 fields at most.
 
 `trusted_proxies` are peers whose word on the caller's address and scheme is believed. For all others `Forwarded` and
 `X-Forwarded-*` are replaced. The networks also decide from whom a `subject.header` other than `Authorization` is taken.

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
 from sidecar.faces.responses import OwnResponse
+from sidecar.inbound.room import Room
 from sidecar.inbound.server import GatewayServer
 from sidecar.observe.metrics import Metrics
 from tests.support.values import request
@@ -76,7 +77,9 @@ async def _serve(
 ) -> AsyncIterator[Client]:
     source = Source()
     admin = Admin(source, Metrics("1.2.3"), listen_host=listen_host, loopback_only=loopback_only)
-    server = GatewayServer(admin.serve, admin.malformed, keepalive_timeout=75, max_header_bytes=16384)
+    server = GatewayServer(
+        admin.serve, admin.malformed, keepalive_timeout=75, header_timeout=10, max_header_bytes=16384, room=Room(64)
+    )
     loop = asyncio.get_running_loop()
     if path is None:
         listening = await loop.create_server(server, "127.0.0.1", 0)

@@ -8,6 +8,7 @@ import pytest
 from sidecar.faces.problems import problem
 from sidecar.faces.responses import written
 from sidecar.inbound import server as server_module
+from sidecar.inbound.room import Room
 from sidecar.inbound.server import MAX_FIELDS, ClientGone, GatewayServer, Incoming
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.observe.logs import JsonFormatter
@@ -49,10 +50,22 @@ async def echo(incoming: Incoming) -> Incoming:
 
 @asynccontextmanager
 async def serving(
-    handle: Handler = echo, *, keepalive_timeout: float = 30.0, max_header_bytes: int = MAX_HEAD
+    handle: Handler = echo,
+    *,
+    keepalive_timeout: float = 30.0,
+    header_timeout: float = 30.0,
+    max_header_bytes: int = MAX_HEAD,
+    room: Room | None = None,
 ) -> AsyncIterator[tuple[int, Refusals]]:
     refusals = Refusals()
-    server = GatewayServer(handle, refusals, keepalive_timeout=keepalive_timeout, max_header_bytes=max_header_bytes)
+    server = GatewayServer(
+        handle,
+        refusals,
+        keepalive_timeout=keepalive_timeout,
+        header_timeout=header_timeout,
+        max_header_bytes=max_header_bytes,
+        room=room or Room(1000),
+    )
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     try:
         yield listening.sockets[0].getsockname()[1], refusals
@@ -327,6 +340,78 @@ async def test_an_idle_connection_is_closed() -> None:
     async with serving(keepalive_timeout=0.05) as (port, _), connected(port) as (reader, writer):
         writer.write(b"GET / HT")
         assert await reader.read() == b""
+
+
+SLOW_HEADS = {
+    "stops": [b"GET / HT"],
+    "dribbles": [b"%c" % byte for byte in b"GET / HTTP/1.1\r\nX: " + b"a" * 2000],
+    "an empty line first": [b"\r\n", b"GET / HTTP/1.1\r\n"],
+    "after a request": [GET, b"GET / HT"],
+    "right behind a request": [GET + b"GET ", b"/ HT"],
+    "after a body": [b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", b"cd", b"GET / HT"],
+}
+
+
+@pytest.mark.parametrize("name", SLOW_HEADS)
+async def test_a_head_that_takes_too_long_is_cut_off(name: str) -> None:
+    async with serving(header_timeout=0.1) as (port, refusals), connected(port) as (reader, writer):
+        received = asyncio.create_task(reader.read())
+        try:
+            for piece in SLOW_HEADS[name]:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            pass  # cut off already
+        raw = await received
+    answers = raw.count(b"HTTP/1.1 200 OK")
+    assert answers == sum(b"Host: a" in piece for piece in SLOW_HEADS[name])
+    assert raw.count(b"HTTP/1.1") == answers + 1
+    assert is_refusal(raw[raw.rindex(b"HTTP/1.1") :], 408)
+    assert [refusal.kind for refusal in refusals] == [Kind.REQUEST_TIMEOUT]
+
+
+async def test_a_connection_that_never_says_a_word_is_closed_without_one() -> None:
+    async with serving(header_timeout=0.05) as (port, refusals), connected(port) as (reader, _):
+        assert await reader.read() == b""
+    assert refusals == []
+
+
+async def test_what_is_no_head_may_take_its_time() -> None:
+    async def slow(incoming: Incoming) -> Incoming:
+        await asyncio.sleep(0.2)
+        return await echo(incoming)
+
+    put = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(slow, header_timeout=0.1) as (port, refusals), connected(port) as (reader, writer):
+        for piece in (put, b"1\r\n", b"a\r\n", b"0\r\n", b"\r\n"):
+            writer.write(piece)
+            await asyncio.sleep(0.06)
+        assert (await read_answer(reader)).body == b"/|a"
+        await asyncio.sleep(0.2)  # idle
+        for _ in range(40):  # more than are taken at once
+            writer.write(GET)
+        for _ in range(3):
+            assert (await read_answer(reader)).status == 200
+    assert refusals == []
+
+
+async def test_a_late_head_behind_a_request_that_runs_waits_for_its_answer() -> None:
+    release = asyncio.Event()
+
+    async def held(incoming: Incoming) -> Incoming:
+        await release.wait()
+        return await echo(incoming)
+
+    async with serving(held, header_timeout=0.05) as (port, _), connected(port) as (reader, writer):
+        writer.write(GET)
+        await asyncio.sleep(0.02)
+        writer.write(b"GET / HT")
+        await asyncio.sleep(0.2)
+        release.set()
+        raw = await reader.read()
+    assert raw.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert raw.count(b"HTTP/1.1") == 1
 
 
 async def test_a_handler_is_cancelled_when_the_caller_leaves() -> None:

@@ -175,8 +175,25 @@ async def test_a_refusal_tells_how_far_the_request_came(desk: Desk) -> None:
 
 
 async def test_what_could_not_even_be_read_is_counted_only(desk: Desk) -> None:
-    desk.journal.refused(None, Decision(), REFUSAL, 400, 0.0)
+    desk.journal.turned_away(REFUSAL)
     assert await desk.lines() == []
+    assert desk.value("token_sidecar_rejections_total", route="none", reason="invalid-token") == 1
+
+
+async def test_of_a_head_that_was_not_accepted_the_method_is_told(desk: Desk) -> None:
+    desk.journal.not_accepted("request-1", "GET", REFUSAL, 400, 0.5)
+    [line] = await desk.lines()
+    assert line.pop("time")
+    assert line == {
+        "event": "refusal",
+        "request_id": "request-1",
+        "method": "GET",
+        "decision": REFUSAL.kind.value,
+        "reason": REFUSAL.reason,
+        "finding": REFUSAL.finding,
+        "status": 400,
+        "duration_ms": 500.0,
+    }
     assert desk.value("token_sidecar_rejections_total", route="none", reason="invalid-token") == 1
 
 

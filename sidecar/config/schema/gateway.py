@@ -64,8 +64,16 @@ class Gateway(Section):
     )
     trusted_proxies: Many[TrustedNetwork] = key("Networks whose Forwarded and X-Forwarded-* are extended.", default=())
     max_in_flight: Count = key("Requests at once, until their response head.", default=1024)
+    max_streams: Count = key("Responses at once that are on their way, after their head.", default=4096)
+    max_connections: Count = key(
+        "Connections at once, over all listeners; fewer where the process may not open two files for each.",
+        default=4096,
+    )
     max_header_bytes: Size = key("A request's head.", default="64KiB")
     max_body_bytes: Size | None = key("A request's body; null: no limit.", default=None)
+    header_timeout: PositiveDuration = key(
+        "For a whole head: from its first byte, or on a new connection from the start.", default="10s"
+    )
     keepalive_timeout: PositiveDuration = key("A connection without a request is closed after this.", default="75s")
     drain: Drain = key("How a stop goes.", default={})
 

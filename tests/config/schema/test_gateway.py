@@ -6,6 +6,7 @@ from tests.config.conftest import read
 def test_defaults() -> None:
     gateway = read(Gateway, {})
     assert (gateway.max_in_flight, gateway.max_header_bytes, gateway.max_body_bytes) == (1024, 65536, None)
+    assert (gateway.max_streams, gateway.max_connections, gateway.header_timeout) == (4096, 4096, 10.0)
     assert (gateway.keepalive_timeout, gateway.drain.delay, gateway.drain.grace) == (75.0, 5.0, 20.0)
     assert gateway.trusted_proxies == ()
     admin = read(Admin, {})
