@@ -75,7 +75,7 @@ class App:
         self._lag = LoopLag()
         self._gateway = Gateway(
             self,
-            self.exchanger.obtain,
+            self.exchanger,
             self._journal,
             max_in_flight=self.config.gateway.max_in_flight,
             max_streams=self.config.gateway.max_streams,

@@ -329,8 +329,8 @@ async def test_tokens_that_expired_do_not_wait_to_be_asked_for(tmp_path: Path, m
     monkeypatch.setattr(tested, "SWEEP_EVERY", 0.01)
     async with gateway(tmp_path) as (it, _):
         cache = it.app.exchanger.cache
-        cache.put(b"dead", Entry(issued(), None, "id", Schedule(300, -math.inf, math.inf, kept=True)))
-        cache.put(b"alive", Entry(issued(), None, "id", Schedule(300, math.inf, math.inf, kept=True)))
+        cache.put(b"dead", Entry(issued(), None, "id", Schedule(300, -math.inf, math.inf, kept=True, sent=0.0)))
+        cache.put(b"alive", Entry(issued(), None, "id", Schedule(300, math.inf, math.inf, kept=True, sent=0.0)))
         for _ in range(1000):
             if len(cache) == 1:
                 break

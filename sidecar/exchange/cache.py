@@ -72,7 +72,7 @@ class TokenCache:
         negative_lifetime: float,
         on_evict: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """on_evict is told why an entry went: ``size``, ``expired`` or ``replaced``."""
+        """on_evict is told why an entry went: ``size``, ``expired``, ``replaced`` or ``refused``."""
         self._entries = _BytesBound(max_bytes, on_evict)
         self._max_entries = max_entries
         self._negative_lifetime = negative_lifetime

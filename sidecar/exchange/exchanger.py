@@ -9,8 +9,10 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import uuid4
+
+from cachetools import LRUCache
 
 from sidecar.exchange.ask import Ask
 from sidecar.exchange.cache import Entry, TokenCache
@@ -25,6 +27,9 @@ from sidecar.model.route import Expect
 from sidecar.model.tokens import Subject, WorkloadToken
 
 log = logging.getLogger("sidecar.exchange")
+
+#: Keys of which it is remembered when their token was given up; each is there for seconds.
+MAX_GIVEN_UP: Final = 10_000
 
 
 class Journal(Protocol):
@@ -78,6 +83,7 @@ class Exchanger:
         self._journal = journal
         self._clock = clock
         self._jitter = jitter
+        self._given_up: LRUCache[bytes, float] = LRUCache(MAX_GIVEN_UP)  # until when not again
         self._flights: dict[tuple[bytes, Expect], asyncio.Task[Entry | Refusal]] = {}
 
     @property
@@ -103,7 +109,36 @@ class Exchanger:
         if refusal is not None:
             raise Refused(refusal)
         waited = self._clock.monotonic() - now if result in (CacheResult.MISS, CacheResult.COALESCED) else 0.0
-        return Grant(entry.token, entry.actor, entry.exchange_id, entry.schedule.life, result, entry.fragment, waited)
+        return Grant(
+            token=entry.token,
+            actor=entry.actor,
+            exchange_id=entry.exchange_id,
+            lifetime=entry.schedule.life,
+            cache=result,
+            fragment=entry.fragment,
+            waited=waited,
+            key=errand.ask.key,
+            sent=entry.schedule.sent,
+        )
+
+    def give_up(self, grant: Grant) -> bool:
+        """Forget a token that the upstream does not accept; whether it makes sense to ``obtain`` another now.
+
+        It does where a newer one is there or on its way, or where the last one of this key was given up 10 seconds ago
+        or longer: an upstream that accepts none must not have the authorization server asked for every request.
+        """
+        now = self._clock.monotonic()
+        entry = self.cache.get(grant.key, now)
+        if entry is not None and entry.token.token != grant.token.token:
+            return True
+        if any(key == grant.key for key, _ in self._flights):
+            self.cache.discard(grant.key, "refused")
+            return True
+        if now < self._given_up.get(grant.key, now):
+            return False
+        self._given_up[grant.key] = now + REFRESH_INTERVAL
+        self.cache.discard(grant.key, "refused")
+        return True
 
     async def close(self) -> None:
         """End all exchanges under way."""

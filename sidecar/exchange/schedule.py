@@ -38,12 +38,14 @@ class Schedule:
     refresh_at: the first use from this instant on starts one exchange in the background; infinite where a newer token
         could not live longer.
     kept: whether it may serve later requests at all.
+    sent: when the request for it was sent.
     """
 
     life: float
     deadline: float
     refresh_at: float
     kept: bool
+    sent: float
 
 
 def schedule(
@@ -76,4 +78,4 @@ def schedule(
         candidate = sent + max(ahead, REFRESH_INTERVAL)
         if candidate < deadline:
             refresh_at = candidate
-    return Schedule(life, deadline, refresh_at, kept=life > SHORTEST_KEPT and deadline > sent)
+    return Schedule(life, deadline, refresh_at, kept=life > SHORTEST_KEPT and deadline > sent, sent=sent)

@@ -6,6 +6,7 @@ the caller names can remove it (RFC 9110 §7.6.1). The finished head is searched
 
 from typing import Final
 
+from sidecar.faces.challenges import CHALLENGE, passed_on
 from sidecar.model.decision import Decision
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, refuse
@@ -99,8 +100,16 @@ def response_head(
 
 def returned_fields(fields: Fields, issued: bytes | None) -> list[tuple[bytes, bytes]]:
     """Return the fields of a response, final or interim, that go on to the caller; see ``response_head`` for issued."""
-    kept = forwardable(fields, _NEVER_RETURNED)
-    return kept if issued is None else [field for field in kept if issued not in field[0] and issued not in field[1]]
+    kept: list[tuple[bytes, bytes]] = []
+    for field in forwardable(fields, _NEVER_RETURNED):
+        name, value = field
+        if issued is not None and (issued in name or issued in value):
+            continue
+        if name.lower() != CHALLENGE:
+            kept.append(field)
+        elif (passed := passed_on(value)) is not None:
+            kept.append((name, passed))
+    return kept
 
 
 def connection_field(version: tuple[int, int], *, keep_open: bool) -> list[tuple[bytes, bytes]]:

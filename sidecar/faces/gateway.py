@@ -10,25 +10,32 @@ from secrets import token_hex
 from typing import Final, Protocol
 from uuid import uuid4
 
-from sidecar.decide import Exchange, decide
+from sidecar.decide import decide
+from sidecar.exchange.exchanger import Exchanger
+from sidecar.faces.challenges import may_mean_our_token, says_invalid_token
 from sidecar.faces.forward import upstream_head
 from sidecar.faces.problems import problem
 from sidecar.faces.relay import return_response, send
 from sidecar.faces.responses import OwnResponse, written
+from sidecar.faces.upload import Upload
 from sidecar.inbound.accept import accept
 from sidecar.inbound.server import ClientGone, Incoming
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
-from sidecar.model.decision import Decision
+from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Listener
 from sidecar.model.refusal import Kind, Refusal, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
 from sidecar.observe.journal import Journal
+from sidecar.observe.route_metrics import TokenRefusal
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
 
 #: Counted where the caller left before it was answered; nobody is ever sent it.
 CLIENT_LEFT: Final = 499
+
+#: Seconds within which an issued token is as new as one can be: a 401 then means something else.
+FRESH: Final = 2.0
 
 _NOTHING_DECIDED: Final = Decision()
 
@@ -81,7 +88,7 @@ class Gateway:
     def __init__(
         self,
         state: State,
-        exchange: Exchange,
+        exchanger: Exchanger,
         journal: Journal,
         *,
         max_in_flight: int,
@@ -89,7 +96,7 @@ class Gateway:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._state = state
-        self._exchange = exchange
+        self._exchanger = exchanger
         self._journal = journal
         self._max_in_flight = max_in_flight
         self._max_streams = max_streams
@@ -135,7 +142,7 @@ class Gateway:
                 guarded=passage.snapshot.guarded,
                 own_via=self._via,
             )
-            passage.decision = await decide(request, passage.snapshot, self._exchange)
+            passage.decision = await decide(request, passage.snapshot, self._exchanger.obtain)
             if passage.decision.refusal is not None:
                 raise Refused(passage.decision.refusal)
             return await self._forward(passage, request, passage.decision)
@@ -143,12 +150,71 @@ class Gateway:
             self.in_flight -= 1
 
     async def _forward(self, passage: _Passage, request: RequestHead, decision: Decision) -> Response:
-        route, snapshot = decision.route, passage.snapshot
+        route = decision.route
         if route is None or (route.exchange is not None and decision.grant is None):
             raise refuse(Kind.EXCHANGE_UNUSABLE, "There is no token for the upstream.")
         if not self._journal.receipts.accepting:
             raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The request can't be put on record.", retry_after=1)
-        head = upstream_head(
+        grant = decision.grant
+        head = self._head(passage, request, decision, route)
+        waited = grant.waited if grant is not None else 0.0
+        self._journal.metrics.route(route.name).overhead.observe(self._now() - passage.began - waited)
+        passage.forwarded = True
+        upload = Upload(passage.incoming, request, route.upstream, keep=grant is not None)
+        response = await self._send(passage, request, route, upload, head)
+        if response.status == 401 and grant is not None and self._now() - grant.sent > FRESH:
+            return await self._once_more(passage, request, route, upload, response, grant)
+        return response
+
+    async def _once_more(
+        self,
+        passage: _Passage,
+        request: RequestHead,
+        route: Route,
+        upload: Upload,
+        response: Response,
+        grant: Grant,
+    ) -> Response:
+        """The upstream answered 401: where that may be the issued token's fault, ask again under a newer one, once.
+
+        A request that was answered 401 was not applied (RFC 9110 §15.5.2), so that its method does not matter.
+        Refused (ISSUED_TOKEN_REFUSED): the upstream says that the token is invalid, and there is no other.
+        """
+        if not may_mean_our_token(response.fields):
+            return response
+        count = self._journal.metrics.route(route.name).issued_token_refused
+        subject = passage.decision.subject
+        if subject is None or not self._exchanger.give_up(grant):
+            count(TokenRefusal.LIMITED)
+        elif not upload.whole:
+            count(TokenRefusal.NOT_REPLAYABLE)
+        else:
+            response.close()
+            try:
+                newer = await self._exchanger.obtain(passage.snapshot.plans[route.name], subject, request)
+            except Refused:
+                count(TokenRefusal.EXCHANGE_FAILED)
+                raise
+            passage.decision = decision = replace(passage.decision, grant=newer)
+            response = await self._send(passage, request, route, upload, self._head(passage, request, decision, route))
+            count(TokenRefusal.REFUSED if response.status == 401 else TokenRefusal.REPLAYED)
+        if response.status == 401 and says_invalid_token(response.fields):
+            response.close()
+            raise refuse(Kind.ISSUED_TOKEN_REFUSED, "The upstream does not accept the issued token.")
+        return response
+
+    async def _send(
+        self, passage: _Passage, request: RequestHead, route: Route, upload: Upload, head: bytes
+    ) -> Response:
+        sent = self._now()
+        pool, issued = passage.snapshot.pools[route.name], _issued(passage.decision)
+        response = await send(passage.incoming, request, upload, pool, head, issued=issued)
+        self._journal.metrics.route(route.name).upstream_duration.observe(self._now() - sent)
+        return response
+
+    def _head(self, passage: _Passage, request: RequestHead, decision: Decision, route: Route) -> bytes:
+        snapshot = passage.snapshot
+        return upstream_head(
             request,
             decision,
             route,
@@ -157,14 +223,6 @@ class Gateway:
             trusted_peer=snapshot.trusts(request.peer),
             own_via=self._via,
         )
-        metrics, issued = self._journal.metrics.route(route.name), _issued(decision)
-        sent = self._now()
-        metrics.overhead.observe(sent - passage.began - (decision.grant.waited if decision.grant is not None else 0.0))
-        passage.forwarded = True
-        pool = snapshot.pools[route.name]
-        response = await send(passage.incoming, request, route.upstream, pool, head, issued=issued)
-        metrics.upstream_duration.observe(self._now() - sent)
-        return response
 
     async def _return(self, passage: _Passage, response: Response) -> None:
         passage.status = response.status

@@ -54,6 +54,7 @@ KINDS: Final[Mapping[Kind, Row]] = {
     Kind.NOT_SUPPORTED: Row(501, "Not supported"),
     Kind.EXCHANGE_MISCONFIGURED: Row(502, "The token exchange is misconfigured"),
     Kind.EXCHANGE_UNUSABLE: Row(502, "The token exchange gave nothing usable"),
+    Kind.ISSUED_TOKEN_REFUSED: Row(502, "The upstream does not accept the issued token"),
     Kind.LEAK_GUARD: Row(502, "Stopped to protect the caller's token"),
     Kind.UPSTREAM_UNAVAILABLE: Row(502, "The upstream can't be reached"),
     Kind.EXCHANGE_UNAVAILABLE: Row(503, "The token exchange is unavailable"),

@@ -4,15 +4,11 @@ Nothing is kept whole, nothing is decoded. A response that has begun is never gi
 cut, so that nobody takes it for complete.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from sidecar.faces.forward import response_head, returned_fields
+from sidecar.faces.upload import Upload
 from sidecar.inbound.server import Incoming
-from sidecar.model.refusal import Kind, Oversize, Refused, refuse
+from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Upstream
-from sidecar.upstream.body import Body
 from sidecar.upstream.errors import (
     RequestBodyMismatch,
     UpstreamError,
@@ -28,16 +24,13 @@ _PASSED_ON = {100: b"HTTP/1.1 100 Continue", 103: b"HTTP/1.1 103 Early Hints"}
 
 
 async def send(
-    incoming: Incoming, request: RequestHead, upstream: Upstream, pool: Pool, head: bytes, *, issued: bytes | None
+    incoming: Incoming, request: RequestHead, upload: Upload, pool: Pool, head: bytes, *, issued: bytes | None
 ) -> Response:
     """Send a request upstream, its body as it comes, and return when the response's head is there.
 
     issued: see ``forward.response_head``.
     Refused: with the kind that the failure is called by. ClientGone: the caller left while its body was awaited.
     """
-    body = None
-    if request.chunked or request.content_length:
-        body = Body(_source(incoming, upstream), request.content_length)
 
     async def interim(status: int, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         # RFC 9110 §15.2: a 1xx is never sent to HTTP/1.0; 100 only answers an expectation.
@@ -45,7 +38,7 @@ async def send(
             incoming.write_interim(serialize_head(_PASSED_ON[status], returned_fields(fields, issued)))
 
     try:
-        return await pool.request(head, method=request.method, body=body, on_informational=interim)
+        return await pool.request(head, method=request.method, body=upload.body(), on_informational=interim)
     except UpstreamError as error:
         raise _refused(error) from None
 
@@ -79,25 +72,6 @@ async def return_response(
         incoming.cut()
     finally:
         response.close()
-
-
-def _source(incoming: Incoming, upstream: Upstream) -> Callable[[], Awaitable[bytes]]:
-    """Return what reads the caller's body piece by piece, within the route's limits of size and silence."""
-    taken = 0
-
-    async def read() -> bytes:
-        nonlocal taken
-        try:
-            async with asyncio.timeout(upstream.send_idle):
-                piece = await incoming.read()
-        except TimeoutError:
-            raise refuse(Kind.REQUEST_TIMEOUT, "The request's body stalled.", close=True) from None
-        taken += len(piece)
-        if upstream.max_body_bytes is not None and taken > upstream.max_body_bytes:
-            raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY, close=True)
-        return piece
-
-    return read
 
 
 def _refused(error: UpstreamError) -> Refused:

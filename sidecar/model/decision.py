@@ -45,6 +45,7 @@ class Grant:
 
     exchange_id: names the exchange whose receipt tells of it. lifetime: seconds it was issued for.
     fragment: what every receipt of its use has in common. waited: seconds this request waited for an exchange.
+    key: what it is kept under. sent: the monotonic instant when it was asked for.
     """
 
     token: IssuedToken
@@ -54,6 +55,8 @@ class Grant:
     cache: CacheResult
     fragment: str = field(default="", repr=False)
     waited: float = 0.0
+    key: bytes = field(default=b"", repr=False)
+    sent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     NOT_SUPPORTED = "not-supported"
     EXCHANGE_MISCONFIGURED = "exchange-misconfigured"
     EXCHANGE_UNUSABLE = "exchange-unusable"
+    ISSUED_TOKEN_REFUSED = "issued-token-refused"
     LEAK_GUARD = "leak-guard"
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
     EXCHANGE_UNAVAILABLE = "exchange-unavailable"

@@ -8,6 +8,7 @@ is taken; a library histogram would cost five times as much.
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -23,6 +24,16 @@ KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE
 SUCCESS: Final = "success"
 
 _BUCKET_LABELS: Final = (*map(floatToGoString, DURATION_BUCKETS), "+Inf")
+
+
+class TokenRefusal(StrEnum):
+    """What came of an upstream's refusal of an issued token; the values of the metric's ``result``."""
+
+    REPLAYED = "replayed"  # a newer token was accepted
+    REFUSED = "refused"  # the newer one was not either
+    LIMITED = "limited"  # a newer one was got less than 10 seconds ago
+    NOT_REPLAYABLE = "not-replayable"  # given up, but the request could not be sent again
+    EXCHANGE_FAILED = "exchange-failed"
 
 
 class Durations:
@@ -57,6 +68,7 @@ class RouteMetrics:
     __slots__ = (
         "cache_lookups",
         "exchanges",
+        "issued_token_refusals",
         "leaks_stopped",
         "overhead",
         "rejections",
@@ -73,6 +85,7 @@ class RouteMetrics:
         self.rejections: defaultdict[Kind, int] = defaultdict(int)
         self.exchanges: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.cache_lookups = dict.fromkeys(CacheResult, 0)
+        self.issued_token_refusals = dict.fromkeys(TokenRefusal, 0)
         self.leaks_stopped = 0
 
     def request(self, method: str, code: int) -> None:
@@ -86,6 +99,10 @@ class RouteMetrics:
     def exchange(self, authorization_server: str, failure: Kind | None = None) -> None:
         """Count one exchange; without a failure it was a success."""
         self.exchanges[authorization_server, SUCCESS if failure is None else failure.value] += 1
+
+    def issued_token_refused(self, result: TokenRefusal) -> None:
+        """Count one refusal of an issued token by the upstream."""
+        self.issued_token_refusals[result] += 1
 
     def leak_stopped(self) -> None:
         """Count one request that the leak guard kept from leaving."""
@@ -106,6 +123,11 @@ def families(routes: Mapping[str, RouteMetrics]) -> Iterator[Metric]:
     lookups = CounterMetricFamily(
         "token_sidecar_cache_lookups", "How issued tokens were come by.", labels=("route", "result")
     )
+    refusals = CounterMetricFamily(
+        "token_sidecar_issued_token_refusals",
+        "Issued tokens that the upstream did not accept, by what came of it.",
+        labels=("route", "result"),
+    )
     leaks = CounterMetricFamily(
         "token_sidecar_leak_guard", "Requests stopped because the caller's token was about to leave.", labels=("route",)
     )
@@ -123,6 +145,8 @@ def families(routes: Mapping[str, RouteMetrics]) -> Iterator[Metric]:
             exchanges.add_metric((server, name, outcome), count)
         for result, count in route.cache_lookups.items():
             lookups.add_metric((name, result.value), count)
+        for came, count in route.issued_token_refusals.items():
+            refusals.add_metric((name, came.value), count)
         leaks.add_metric((name,), route.leaks_stopped)
         for family, durations in (
             (duration, route.request_duration),
@@ -130,7 +154,7 @@ def families(routes: Mapping[str, RouteMetrics]) -> Iterator[Metric]:
             (upstream, route.upstream_duration),
         ):
             family.add_metric((name,), durations.cumulative(), durations.total)
-    yield from (requests, duration, overhead, upstream, rejections, exchanges, lookups, leaks)
+    yield from (requests, duration, overhead, upstream, rejections, exchanges, lookups, refusals, leaks)
 
 
 def _histogram(name: str, documentation: str) -> HistogramMetricFamily:

@@ -201,6 +201,18 @@ rewritten.
 
 `response_timeout` ends with the response's head. After it, a stream may last for as long as it is never silent for
 longer than `read_idle`.
+
+An upstream that answers 401 refuses the issued token, not the caller's. Where that token is older than two seconds, it
+is given up, another is got and the same request is sent again, once; not where the challenge gives another reason than
+`invalid_token`, or the body is larger than 64 KiB. When the upstream says `invalid_token` again, the caller gets a 502,
+`issued-token-refused`, since refreshing its own token would change nothing. Every other 401 goes on, and so does every
+403. `token_sidecar_issued_token_refusals_total` tells what came of it: `replayed` (the newer token was taken),
+`refused` (it was not either), `limited` (a newer one was got less than ten seconds ago), `not-replayable` (given up,
+but the request could not be sent again), `exchange-failed`.
+
+In an upstream's `WWW-Authenticate`, demands for another login or for more scope (RFC 9470, `insufficient_scope`) go on.
+What would lead callers to another authorization server does not: `resource_metadata`, and outside such demands
+`authorization_uri` and `claims`.
 """,
     "routes[].upstream.tls": """
 It has no effect without an https URL, and is an error there.

@@ -13,7 +13,7 @@ REFUSAL = Refusal(Kind.INVALID_TOKEN, "no")
 
 
 def entry(deadline: float = 100.0, size: int = 100) -> Entry:
-    return Entry(issued("x" * size), None, "id", Schedule(300, deadline, math.inf, kept=True))
+    return Entry(issued("x" * size), None, "id", Schedule(300, deadline, math.inf, kept=True, sent=0.0))
 
 
 def cache(**changes: Any) -> TokenCache:

@@ -5,6 +5,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -781,3 +782,52 @@ def whose(grant: Grant) -> str:
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAnyOrder = cast(Any, AnyOrder.TestCase)
+
+
+# --- tokens that an upstream does not accept
+
+
+async def test_a_token_is_given_up_once_in_ten_seconds(rig: Rig) -> None:
+    who = rig.subject()
+    first = await rig.get(who)
+    assert rig.exchanger.give_up(first)
+    assert (len(rig.exchanger.cache), rig.evicted) == (0, ["refused"])
+    second = await rig.get(who)
+    assert (second.cache, rig.exchanges) == (MISS, 2)
+    rig.time.advance(9.9)
+    assert not rig.exchanger.give_up(await rig.get(who))
+    rig.time.advance(0.1)
+    assert rig.exchanger.give_up(await rig.get(who))
+    assert rig.evicted == ["refused", "refused"]
+
+
+async def test_a_newer_token_is_not_given_up_for_an_older_one(rig: Rig) -> None:
+    who, other = rig.subject(), rig.subject("bob")
+    first, others = await rig.get(who), await rig.get(other)
+    older = replace(first, token=replace(first.token, token="an older one"))
+    assert rig.exchanger.give_up(older)
+    assert (await rig.get(who)).cache is HIT
+    assert rig.exchanger.give_up(others)  # one key does not bar another
+    assert rig.evicted == ["refused"]
+
+
+async def test_who_comes_while_the_next_one_is_fetched_waits_for_it(rig: Rig) -> None:
+    who = rig.subject()
+    grant = await rig.get(who)
+    assert rig.exchanger.give_up(grant)
+    rig.server.gate.clear()
+    waiting = rig.start(who)
+    await ticks()
+    assert rig.exchanger.give_up(grant)
+    also = rig.start(who)
+    await ticks()
+    rig.server.gate.set()
+    assert {(await waiting).cache, (await also).cache} == {MISS, COALESCED}
+    assert rig.exchanges == 2
+
+
+async def test_no_exchange_is_begun_again_after_one_that_failed(rig: Rig) -> None:
+    who = rig.subject()
+    grant = await rig.get(who)
+    assert rig.exchanger.give_up(grant)
+    assert not rig.exchanger.give_up(grant)

@@ -436,6 +436,21 @@ def test_end_to_end_fields_come_back_as_they_are() -> None:
     assert fields_of(head)[: len(fields)] == fields
 
 
+def test_challenges_that_lead_elsewhere_do_not_come_back() -> None:
+    fields: list[Field] = [
+        (b"WWW-authenticate", b'Bearer error="invalid_token", resource_metadata="https://evil.example"'),
+        (b"X-Between", b"1"),
+        (b"WWW-Authenticate", b'resource_metadata="https://evil.example"'),
+        (b"WWW-Authenticate", b"Basic realm=x"),
+    ]
+    head, _ = returned(response(*fields, status=401, length=0))
+    assert fields_of(head)[:3] == [
+        (b"WWW-authenticate", b'Bearer error="invalid_token"'),
+        (b"X-Between", b"1"),
+        (b"WWW-Authenticate", b"Basic realm=x"),
+    ]
+
+
 @pytest.mark.parametrize("name", HOPS)
 def test_hop_by_hop_fields_of_the_upstream_end_here(name: bytes) -> None:
     head, _ = returned(response((name, b"x"), (b"Connection", b"close, X-Named"), (b"x-named", b"1"), length=0))

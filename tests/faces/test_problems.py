@@ -36,6 +36,7 @@ CONTRACT: dict[Kind, tuple[int, str | None, str | None]] = {
     Kind.NOT_SUPPORTED: (501, None, None),
     Kind.EXCHANGE_MISCONFIGURED: (502, None, None),
     Kind.EXCHANGE_UNUSABLE: (502, None, None),
+    Kind.ISSUED_TOKEN_REFUSED: (502, None, None),
     Kind.LEAK_GUARD: (502, None, None),
     Kind.UPSTREAM_UNAVAILABLE: (502, None, None),
     Kind.EXCHANGE_UNAVAILABLE: (503, None, None),

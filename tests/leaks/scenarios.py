@@ -168,10 +168,10 @@ async def a_bug(stage: Stage) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError(f"{token} {stage.actor}")
 
-    gateway = stage.gateway.app._gateway
-    exchange, gateway._exchange = gateway._exchange, broken
+    exchanger = stage.gateway.app.exchanger
+    exchanger.obtain = broken  # type: ignore[method-assign, assignment]
     await stage.get(token=token)
-    gateway._exchange = exchange
+    del exchanger.obtain
 
 
 async def a_bug_in_the_exchange(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sidecar.model.decision import CacheResult
 from sidecar.model.refusal import Kind
-from sidecar.observe.route_metrics import DURATION_BUCKETS, Durations, RouteMetrics, families
+from sidecar.observe.route_metrics import DURATION_BUCKETS, Durations, RouteMetrics, TokenRefusal, families
 
 
 def _samples(routes: dict[str, RouteMetrics]) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -62,6 +62,7 @@ def test_every_family_carries_its_labels_and_numbers() -> None:
     route.exchange("corp", Kind.EXCHANGE_TIMEOUT)
     route.cache_lookup(CacheResult.HIT)
     route.leak_stopped()
+    route.issued_token_refused(TokenRefusal.REPLAYED)
     route.request_duration.observe(0.3)
     route.overhead.observe(0.0004)
     route.upstream_duration.observe(0.2)
@@ -73,6 +74,8 @@ def test_every_family_carries_its_labels_and_numbers() -> None:
     assert samples["token_sidecar_exchanges_total", ("corp", "orders", "exchange-timeout")] == 1
     assert samples["token_sidecar_cache_lookups_total", ("orders", "hit")] == 1
     assert samples["token_sidecar_cache_lookups_total", ("orders", "negative")] == 0
+    assert samples["token_sidecar_issued_token_refusals_total", ("orders", "replayed")] == 1
+    assert samples["token_sidecar_issued_token_refusals_total", ("orders", "limited")] == 0
     assert samples["token_sidecar_leak_guard_total", ("orders",)] == 1
     assert samples["token_sidecar_request_duration_seconds_bucket", ("orders", "0.25")] == 0
     assert samples["token_sidecar_request_duration_seconds_bucket", ("orders", "0.5")] == 1

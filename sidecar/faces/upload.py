@@ -1,0 +1,72 @@
+"""A request's body on its way to the upstream: read as it comes, within its route's limits, and kept while it is small.
+
+What is kept is for one purpose: to send the same request again under a newer token. Nothing is decoded.
+"""
+
+import asyncio
+from typing import Final
+
+from sidecar.inbound.server import Incoming
+from sidecar.model.refusal import Kind, Oversize, refuse
+from sidecar.model.request import RequestHead
+from sidecar.model.route import Upstream
+from sidecar.upstream.body import Body
+
+#: Bytes of a body that are kept.
+KEPT: Final = 64 * 1024
+
+
+class Upload:
+    """The body of one request; ``body`` is None where it has none. keep: whether it may have to be sent again."""
+
+    __slots__ = ("_begin", "_incoming", "_kept", "_length", "_taken", "_upstream", "present")
+
+    def __init__(self, incoming: Incoming, request: RequestHead, upstream: Upstream, *, keep: bool) -> None:
+        self.present = bool(request.chunked or request.content_length)
+        self._incoming = incoming
+        self._length = request.content_length
+        self._upstream = upstream
+        self._taken = 0
+        self._kept: list[bytes] | None = [] if keep else None
+        self._begin = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is lost of what was read, so that ``body`` can be sent again."""
+        return self._kept is not None or not self._taken
+
+    def body(self) -> Body | None:
+        """Return the body from its beginning, None where there is none. Only one may be read at a time.
+
+        The second time only where it is ``whole``.
+        """
+        if not self.present:
+            return None
+        self._begin = 0
+        return Body(self._read, self._length)
+
+    async def _read(self) -> bytes:
+        """Return the next bytes: what was kept, then what comes.
+
+        Refused: it stalled (REQUEST_TIMEOUT), is too large, or is malformed. ClientGone: the caller left.
+        """
+        kept = self._kept
+        if kept is not None and self._begin < len(kept):
+            self._begin += 1
+            return kept[self._begin - 1]
+        try:
+            async with asyncio.timeout(self._upstream.send_idle):
+                piece = await self._incoming.read()
+        except TimeoutError:
+            raise refuse(Kind.REQUEST_TIMEOUT, "The request's body stalled.", close=True) from None
+        self._taken += len(piece)
+        most = self._upstream.max_body_bytes
+        if most is not None and self._taken > most:
+            raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY, close=True)
+        if kept is not None:
+            if self._taken > KEPT:
+                self._kept = None
+            elif piece:
+                kept.append(piece)
+                self._begin += 1
+        return piece
