@@ -33,10 +33,14 @@ routes:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One token request as it came. form: the first value of each parameter."""
+    """One token request as it came. pairs: its parameters. form: the first value of each."""
 
     head: bytes = field(repr=False)
-    form: dict[str, str] = field(repr=False)
+    pairs: tuple[tuple[str, str], ...] = field(repr=False)
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(reversed(self.pairs))
 
 
 #: Returns the whole reply, head and body; an empty one closes the connection.
@@ -54,6 +58,7 @@ class ScriptedServer:
         self.port = 0
         self.reply: bytes | Reply = granted()
         self.closing = False
+        self.listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,9 +79,15 @@ class ScriptedServer:
         head = await reader.readuntil(b"\r\n\r\n")
         lengths = [line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
         body = await reader.readexactly(int(lengths[0])) if lengths else b""
-        asked = Asked(head, dict(reversed(parse_qsl(body.decode(), keep_blank_values=True))))
+        asked = Asked(head, tuple(parse_qsl(body.decode(), keep_blank_values=True)))
         self.asked.append(asked)
         return self.reply if isinstance(self.reply, bytes) else await self.reply(asked)
+
+    async def stop(self) -> None:
+        """Take no more connections, and end all there are."""
+        if self.listener is not None:
+            self.listener.close()
+        await self.close()
 
     async def close(self) -> None:
         """End all connections."""
@@ -89,7 +100,7 @@ class ScriptedServer:
 async def scripted_server() -> AsyncIterator[ScriptedServer]:
     """Run a token endpoint for the length of the block."""
     scripted = ScriptedServer()
-    server = await asyncio.start_server(scripted.accept, "127.0.0.1", 0, backlog=1024)
+    scripted.listener = server = await asyncio.start_server(scripted.accept, "127.0.0.1", 0, backlog=1024)
     scripted.port = server.sockets[0].getsockname()[1]
     try:
         yield scripted

@@ -38,6 +38,7 @@ _CAUSES: Final[Mapping[Cause, tuple[Party, str, str]]] = {
     Cause.REQUEST: (Party.CONFIGURATION, "it does not take this form", "exchange"),
     Cause.TARGET: (Party.CONFIGURATION, "it has no such audience or resource for this client", "target"),
     Cause.CREDENTIALS: (Party.CREDENTIALS, "it does not accept who we say we are", "credentials"),
+    Cause.CLIENT: (Party.CREDENTIALS, "this client may not exchange tokens there", "client_auth.client_id"),
     Cause.SCOPE: (Party.POLICY, "it does not give this scope", "exchange.scope"),
     Cause.POLICY: (Party.POLICY, "it denies this exchange", "exchange"),
     Cause.STEP_UP: (Party.CALLER, "it wants another authentication of the caller", ""),
@@ -45,10 +46,10 @@ _CAUSES: Final[Mapping[Cause, tuple[Party, str, str]]] = {
 }
 #: Codes that say more than their cause does.
 _CODES: Final[Mapping[tuple[str, Cause], tuple[Party, str, str]]] = {
-    ("unauthorized_client", Cause.CREDENTIALS): (
-        Party.CREDENTIALS,
-        "this client may not exchange tokens there",
-        "client_auth.client_id",
+    ("invalid_request", Cause.REQUEST): (
+        Party.CONFIGURATION,
+        "it does not take this form, or not the caller's token, for which RFC 8693 has no other code",
+        "exchange",
     ),
     ("unsupported_grant_type", Cause.REQUEST): (Party.CONFIGURATION, "it makes no token exchanges", "endpoint"),
     ("unsupported_token_type", Cause.REQUEST): (

@@ -14,12 +14,16 @@ from sidecar.model.refusal import Kind
 
 
 class Cause(StrEnum):
-    """What a refused exchange is about; the values are used in the configuration and in findings."""
+    """What a refused exchange is about; the values are used in the configuration and in findings.
+
+    CREDENTIALS: we are not who we say we are. CLIENT: we are, and may not exchange.
+    """
 
     SUBJECT_TOKEN = "subject-token"
     REQUEST = "request"
     TARGET = "target"
     CREDENTIALS = "credentials"
+    CLIENT = "client"
     SCOPE = "scope"
     POLICY = "policy"
     STEP_UP = "step-up"
@@ -32,6 +36,7 @@ KINDS: Final[Mapping[Cause, Kind]] = MappingProxyType(
         Cause.REQUEST: Kind.EXCHANGE_MISCONFIGURED,
         Cause.TARGET: Kind.EXCHANGE_MISCONFIGURED,
         Cause.CREDENTIALS: Kind.EXCHANGE_MISCONFIGURED,
+        Cause.CLIENT: Kind.EXCHANGE_MISCONFIGURED,
         Cause.SCOPE: Kind.INSUFFICIENT_SCOPE,
         Cause.POLICY: Kind.EXCHANGE_DENIED,
         Cause.STEP_UP: Kind.STEP_UP_REQUIRED,
@@ -49,7 +54,7 @@ DEFAULT_ERRORS: Final[Mapping[str, Cause]] = MappingProxyType(
         "access_denied": Cause.POLICY,
         "invalid_target": Cause.TARGET,
         "invalid_client": Cause.CREDENTIALS,
-        "unauthorized_client": Cause.CREDENTIALS,
+        "unauthorized_client": Cause.CLIENT,
         "unsupported_grant_type": Cause.REQUEST,
         "unsupported_token_type": Cause.REQUEST,
         "interaction_required": Cause.STEP_UP,

@@ -25,6 +25,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             subject_token_types=(ACCESS_TOKEN,),
             actor_token=False,
             extra_scope=("openid", "profile", "email"),
+            errors={"unauthorized_client": Cause.CREDENTIALS},
             described_errors=(
                 DescribedError("invalid_request", "Invalid token", Cause.SUBJECT_TOKEN),
                 # A client scope's audience that this user's roles do not give: policy, not our route.
@@ -74,7 +75,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             assertion_audience="token_endpoint",
         ),
         # Auth0, on-behalf-of token exchange. The client becomes the actor, at most five deep. 401 is said of a bad
-        # subject token and of bad credentials alike; wrong credentials are access_denied, "Unauthorized".
+        # subject token and of bad credentials alike; wrong credentials are access_denied, "Unauthorized", an
+        # unknown API "Service not found".
         # Source: auth0/docs-v2, on-behalf-of-token-exchange/get-token.mdx.
         "auth0": Dialect(
             audience="one",
@@ -84,6 +86,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             requested_token_type=ACCESS_TOKEN,
             described_errors=(
                 DescribedError("access_denied", "Unauthorized", Cause.CREDENTIALS),
+                DescribedError("access_denied", "Service not found", Cause.TARGET),
                 DescribedError("invalid_request", "Delegation chain", Cause.POLICY),
             ),
         ),

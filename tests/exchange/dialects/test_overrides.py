@@ -69,7 +69,7 @@ def test_errors_are_added_to_those_of_the_dialect() -> None:
         ("requested_token_type", [], "must be text"),
         ("subject_claim", "", "must be text"),
         ("subject_claim", None, "must be text"),
-        ("errors", [], "must map error codes to one of credentials, policy"),
+        ("errors", [], "must map error codes to one of client, credentials"),
         ("errors", {"x": "no-such-cause"}, "must map error codes"),
         ("errors", {"x": []}, "must map error codes"),
         ("described_errors", {}, "must be a list of {error, description, cause}"),
