@@ -1,38 +1,37 @@
-"""Is the token real, alive, and meant for this gateway (RFC 9068 §4, RFC 8725, RFC 7519)?
+"""Is the token real, alive, and meant for this gateway (RFC 9068 §4, RFC 8725, RFC 7519, RFC 7662)?
 
-A verified token is remembered by its digest until it expires or its issuer's keys change. Every failure of a token is
-the same ``invalid-token`` to the caller; only the finding, for operators, says which check it was.
+A verified JWT is remembered by its digest until it expires or its issuer's keys change; what introspection says of a
+token is remembered there. Every failure of a token is the same ``invalid-token`` to the caller; only the finding, for
+operators, says which check it was.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from cachetools import LRUCache
 
+from sidecar.caller.profiles import Profile, flaw
 from sidecar.caller.take import Credential
 from sidecar.model.claims import ClaimError, instant, texts
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.tokens import Subject, act_chain, token_id
+from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
 from sidecar.oauth.jwks import IssuerUnavailable, KeySource
-from sidecar.oauth.jwt import JWTError, SignedToken, peek
+from sidecar.oauth.jwt import MAX_TOKEN_BYTES, JWTError, SignedToken, peek
 
 REMEMBERED: Final = 10_000
 
 
-class Profile(StrEnum):
-    """How an issuer's access tokens look (design: ``token_profile``)."""
-
-    AT_JWT = "at+jwt"  # RFC 9068, strict
-    JWT = "jwt"  # as most servers issue them: told from other JWTs by what they must not hold
-
-
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """An issuer whose tokens callers may present. leeway: seconds; audience: at least one must be in the token's."""
+    """An issuer whose tokens callers may present. leeway: seconds; audience: at least one must be in the token's.
+
+    keys: what signatures are checked with; None where no JWT is. introspection: asked about every token, a JWT's once
+    its signature was checked; None where nobody is asked. There is at least one of them.
+    """
 
     name: str
     iss: str
@@ -43,13 +42,15 @@ class TrustedIssuer:
     scope_claims: tuple[str, ...]
     audience_claim: str
     leeway: float
-    keys: KeySource
+    keys: KeySource | None
+    introspection: Introspection | None = None
 
 
 @dataclass(slots=True)
 class _Remembered:
     subject: Subject
     issuer: TrustedIssuer
+    keys: KeySource
     generation: int
 
 
@@ -66,58 +67,125 @@ class Verifier:
     async def verify(self, credential: Credential, allowed: frozenset[str]) -> Subject:
         """Return the subject token of one of the allowed issuers.
 
-        Refused: INVALID_TOKEN for anything about the token; ISSUER_UNAVAILABLE where its keys are not to be had.
+        A JWT goes to the issuer that its ``iss`` names, and its text to no other; what has no ``iss`` to read goes to
+        the one that introspects.
+        Refused: INVALID_TOKEN for anything about the token; ISSUER_UNAVAILABLE where its keys, or what its issuer says
+        of it, are not to be had.
         """
-        digest = sha256(credential.token.encode()).digest()
-        now = self.clock.wall()
+        token = credential.token
+        digest = sha256(token.encode()).digest()
         known = self._remembered.get((digest, allowed))
-        if known is not None and known.generation == known.issuer.keys.use():
-            if now > known.subject.expires_at + known.issuer.leeway:
+        if known is not None and known.generation == known.keys.use():
+            if self.clock.wall() > known.subject.expires_at + known.issuer.leeway:
                 raise _invalid("the token has expired")
-            return known.subject
-        try:
-            unverified = peek(credential.token)
-        except JWTError as error:
-            raise _invalid(str(error)) from None
-        refused = _invalid("iss is no trusted issuer of the route")
-        for issuer in self.issuers:
-            if issuer.name not in allowed or issuer.iss != unverified.claims.get("iss"):
-                continue
+            return await self._still_active(known.issuer, known.subject)
+        signed, refused = _peeked(token)
+        for issuer in self._candidates(signed, allowed):
             try:
-                subject = _subject(credential.token, digest, unverified, issuer, now)
-                await _check_signature(credential.token, issuer)
+                if signed is None or issuer.keys is None:
+                    return await self._introspected(issuer, token, digest)
+                subject = _subject(token, digest, signed.header, signed.claims, issuer, self.clock.wall())
+                await _check_signature(token, issuer.keys, issuer.algorithms)
+                self._remembered[digest, allowed] = _Remembered(subject, issuer, issuer.keys, issuer.keys.generation)
+                return await self._still_active(issuer, subject)
             except Refused as error:
                 # An issuer that can't be asked outweighs one that says no: the token may be good.
                 if refused.refusal.kind is not Kind.ISSUER_UNAVAILABLE:
                     refused = error
-                continue
-            self._remembered[digest, allowed] = _Remembered(subject, issuer, issuer.keys.generation)
-            return subject
         raise refused
 
+    def candidates(self, token: str, allowed: frozenset[str]) -> list[TrustedIssuer]:
+        """Return those of the allowed issuers that may have issued a token, by what it says of itself."""
+        return self._candidates(_peeked(token)[0], allowed)
 
-async def _check_signature(token: str, issuer: TrustedIssuer) -> None:
+    def _candidates(self, signed: SignedToken | None, allowed: frozenset[str]) -> list[TrustedIssuer]:
+        return [
+            issuer
+            for issuer in self.issuers
+            if issuer.name in allowed
+            and (issuer.profile is Profile.OPAQUE if signed is None else issuer.iss == signed.claims["iss"])
+        ]
+
+    async def _introspected(self, issuer: TrustedIssuer, token: str, digest: bytes) -> Subject:
+        """Judge what an issuer says of a token as the claims of a JWT are judged."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise _invalid("the token is longer than 16 KiB")
+        claims = await _asked(issuer, token)
+        if claims.get("iss", issuer.iss) != issuer.iss:
+            raise _invalid("the issuer says that the token is another one's")
+        return _subject(token, digest, {}, claims, issuer, self.clock.wall())
+
+    async def _still_active(self, issuer: TrustedIssuer, subject: Subject) -> Subject:
+        """Have the issuer asked whether a verified JWT is still good, where it is to be asked.
+
+        What it says must be about this token; it may end its life earlier, and gives it nothing.
+        """
+        if issuer.introspection is None:
+            return subject
+        claims = await _asked(issuer, subject.token)
+        if claims.get("iss", subject.iss) != subject.iss or claims.get("sub", subject.sub) != subject.sub:
+            raise _invalid("what the issuer says is about another token")
+        if "cnf" in claims:
+            raise _bound()
+        expires_at = instant(claims, "exp")  # well-formed, or else there was no answer
+        if expires_at is None or expires_at >= subject.expires_at:
+            return subject
+        if self.clock.wall() > expires_at + issuer.leeway:
+            raise _invalid("the token has expired")
+        return replace(subject, expires_at=expires_at)
+
+
+def _peeked(token: str) -> tuple[SignedToken | None, Refused]:
+    """Read a token that may be a JWT with an issuer; and how it is refused if no trusted issuer is to be asked."""
     try:
-        await issuer.keys.verify(token, issuer.algorithms)
+        signed = peek(token)
+    except JWTError as error:
+        return None, _invalid(str(error))
+    refused = _invalid("iss is no trusted issuer of the route")
+    return (signed, refused) if "iss" in signed.claims else (None, refused)
+
+
+async def _asked(issuer: TrustedIssuer, token: str) -> Mapping[str, Any]:
+    """Return what an issuer says of an active token."""
+    if issuer.introspection is None:
+        raise _invalid("the issuer's tokens are not introspected")
+    try:
+        claims = await issuer.introspection.introspect(token)
+    except IntrospectionUnavailable as error:
+        raise _unavailable(error) from None
+    if claims is None:
+        raise _invalid("the issuer says that the token is not active")
+    return claims
+
+
+async def _check_signature(token: str, keys: KeySource, algorithms: Sequence[str]) -> None:
+    try:
+        await keys.verify(token, algorithms)
     except JWTError as error:
         raise _invalid(str(error)) from None
     except IssuerUnavailable as error:
-        raise refuse(
-            Kind.ISSUER_UNAVAILABLE, "The token can't be checked at the moment.", retry_after=error.retry_after
-        ) from None
+        raise _unavailable(error) from None
 
 
-def _subject(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssuer, now: float) -> Subject:
+def _subject(
+    token: str,
+    digest: bytes,
+    header: Mapping[str, Any],
+    claims: Mapping[str, Any],
+    issuer: TrustedIssuer,
+    now: float,
+) -> Subject:
     """Judge everything about a token but its signature: cheaper than that, and needs no key."""
+    wrong = flaw(issuer.profile, header, claims, audience=issuer.audience, token_type=issuer.token_type)
+    if wrong is not None:
+        raise _invalid(wrong)
     try:
-        return _judged(token, digest, signed, issuer, now)
+        return _judged(token, digest, claims, issuer, now)
     except ClaimError as error:
         raise _invalid(str(error)) from None
 
 
-def _judged(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssuer, now: float) -> Subject:
-    claims = signed.claims
-    _check_kind(signed, issuer.profile)
+def _judged(token: str, digest: bytes, claims: Mapping[str, Any], issuer: TrustedIssuer, now: float) -> Subject:
     expires_at = instant(claims, "exp")
     if expires_at is None or now > expires_at + issuer.leeway:
         raise _invalid("the token has expired, or has no exp")
@@ -127,7 +195,7 @@ def _judged(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssue
         raise _invalid("the token is not meant for this gateway")
     if "cnf" in claims:
         # RFC 9449 §7.2, RFC 8705 §3: exchanging it would make a bearer token of a bound one.
-        raise _invalid("the token is bound to a key whose proof is not checked")
+        raise _bound()
     sub = claims.get("sub")
     if not isinstance(sub, str) or not sub:
         raise _invalid("the token has no sub")
@@ -155,23 +223,17 @@ def _judged(token: str, digest: bytes, signed: SignedToken, issuer: TrustedIssue
     )
 
 
-def _check_kind(signed: SignedToken, profile: Profile) -> None:
-    """Tell access tokens from the other JWTs of the same issuer (RFC 8725 §3.11, §3.12)."""
-    typ = signed.header.get("typ")
-    if typ is not None and not isinstance(typ, str):
-        raise _invalid("typ is not text")
-    kind = (typ or "").lower().removeprefix("application/")
-    claims = signed.claims
-    if profile is Profile.AT_JWT:
-        if kind != "at+jwt":
-            raise _invalid("typ is not at+jwt; token_profile: jwt would allow it")
-        if missing := {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} - claims.keys():
-            raise _invalid(f"RFC 9068 requires {', '.join(sorted(missing))}; token_profile: jwt would allow it")
-        return
-    if kind not in ("", "jwt", "at+jwt"):
-        raise _invalid("typ says that this is no access token")
-    if claims.keys() & {"at_hash", "c_hash", "nonce"} or claims.get("typ") in ("ID", "Refresh", "Offline", "Logout"):
-        raise _invalid("the claims say that this is no access token")
+def _bound() -> Refused:
+    return _invalid("the token is bound to a key whose proof is not checked")
+
+
+def _unavailable(error: IssuerUnavailable | IntrospectionUnavailable) -> Refused:
+    return refuse(
+        Kind.ISSUER_UNAVAILABLE,
+        "The token can't be checked at the moment.",
+        retry_after=error.retry_after,
+        finding=error.reason,
+    )
 
 
 def _invalid(finding: str) -> Refused:

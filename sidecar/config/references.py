@@ -48,6 +48,9 @@ def _exchange(root: Part, route: Part) -> Iterator[Finding]:
         yield from _known(part, issuers, "trusted issuer")
     if not named and len(issuers.members()) != 1 and _lists(issuers):
         yield route["subject"]["issuers"].finding(_which(issuers, "a trusted issuer"))
+    opaque = [part for part in named if issuers[part.text or ""]["token_profile"].value == "opaque"]
+    for part in opaque[1:]:
+        yield part.finding(f"should not stand beside {opaque[0].text}: nothing in an opaque token says whose it is")
     yield from _known(exchange["authorization_server"], servers, "authorization server")
     if "authorization_server" not in exchange and len(servers.members()) != 1 and _lists(servers):
         yield exchange["authorization_server"].finding(_which(servers, "an authorization server"))

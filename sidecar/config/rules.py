@@ -11,12 +11,14 @@ from sidecar.config import addresses, paths
 from sidecar.config.problems import Finding
 from sidecar.config.schema.gateway import DEFAULT_ADMIN_LISTEN, DEFAULT_LISTEN
 from sidecar.config.tree import Part
+from sidecar.model.tokens import TOKEN_TYPES
 
 T = TypeVar("T")
 
 _PLAIN_HTTP: Final = (
     "plain http to another machine; use https, or say allow_plain_http: true where the network encrypts"
 )
+_ASSERTIONS: Final = {form for name in ("saml1", "saml2") for form in (name, TOKEN_TYPES[name])}
 
 
 def findings(root: Part) -> Iterator[Finding]:
@@ -63,12 +65,39 @@ def _issuer(issuer: Part) -> Iterator[Finding]:
     sources = [name for name in ("discovery_url", "jwks_uri", "jwks_file") if name in issuer]
     for name in sources[1:]:
         yield issuer[name].finding(f"should not stand beside {sources[0]}; give one of them")
-    if not sources and "issuer" in issuer:
+    introspection = issuer["introspection"]
+    asks = "introspection" in issuer and "endpoint" not in introspection and "discovery_url" not in issuer
+    if (asks or (issuer["token_profile"].text != "opaque" and not sources)) and "issuer" in issuer:
         yield from _discoverable(issuer["issuer"])
         yield from _plain_http(issuer["issuer"], issuer)
     for name in ("discovery_url", "jwks_uri"):
         yield from _plain_http(issuer[name], issuer)
     yield from _key_pair(issuer["tls"])
+    yield from _introspected(issuer)
+
+
+def _introspected(issuer: Part) -> Iterator[Finding]:
+    """Who vouches for a token: its signature, or introspection, or first the one and then the other."""
+    profile, introspection = issuer["token_profile"].text, issuer["introspection"]
+    if "discovery_url" in issuer and "endpoint" in introspection and profile == "opaque":
+        yield issuer["discovery_url"].finding("has no effect beside introspection.endpoint with token_profile: opaque")
+    if profile == "opaque":
+        if "introspection" not in issuer:
+            yield introspection.finding("missing; nobody else can tell whether an opaque token is good")
+        for name in ("jwks_uri", "jwks_file", "algorithms", "keys_stale"):
+            if name in issuer:
+                yield issuer[name].finding("has no effect with token_profile: opaque, where no signature is checked")
+    elif issuer["subject_token_type"].text in _ASSERTIONS:
+        yield issuer["token_profile"].finding(
+            "should be opaque: a SAML assertion is no JWT, so introspection must vouch"
+        )
+    if profile == "id_token" and "introspection" in issuer:
+        yield introspection.finding("has no effect on an ID token, which no server introspects")
+    if "introspection" in issuer:
+        yield from _plain_http(introspection["endpoint"], issuer)
+        yield from _client_auth(introspection["client_auth"])
+        if introspection["client_auth"]["method"].text == "none":
+            yield introspection["client_auth"]["method"].finding("introspection takes no public client (RFC 7662 §2.1)")
 
 
 def _server(server: Part) -> Iterator[Finding]:
@@ -85,7 +114,10 @@ def _server(server: Part) -> Iterator[Finding]:
     for name in ("discovery_url", "token_endpoint"):
         yield from _plain_http(server[name], server)
     yield from _key_pair(server["tls"])
-    client = server["client_auth"]
+    yield from _client_auth(server["client_auth"])
+
+
+def _client_auth(client: Part) -> Iterator[Finding]:
     if client["method"].value in ("client_secret_basic", "client_secret_post"):
         yield from _either(client, "client_secret_file", "client_secret_env")
 

@@ -38,6 +38,7 @@ class ServerMetadata:
     issuer: str
     token_endpoint: str | None
     jwks_uri: str | None
+    introspection_endpoint: str | None = None
 
 
 class MetadataSource:
@@ -126,7 +127,10 @@ def read_metadata(document: Mapping[str, Any], issuer: str | None, location: str
     if not isinstance(named, str) or not named or (issuer is not None and named != issuer):
         raise MetadataError("the document names another issuer")
     return ServerMetadata(
-        named, _endpoint(document, "token_endpoint", location), _endpoint(document, "jwks_uri", location)
+        named,
+        token_endpoint=_endpoint(document, "token_endpoint", location),
+        jwks_uri=_endpoint(document, "jwks_uri", location),
+        introspection_endpoint=_endpoint(document, "introspection_endpoint", location),
     )
 
 

@@ -1,4 +1,4 @@
-"""One authorization server as we see it: a form goes to its token endpoint, a reply or an error comes back.
+"""One authorization server as we see it: a form goes to one of its endpoints, a reply or an error comes back.
 
 It finds the endpoint, authenticates, keeps time, asks again where that can help, and leaves a server alone that asks
 for it (RFC 6749 §3.2, §5; RFC 9110 §10.2.3). What is asked for and whether an answer is good enough to be used is not
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
@@ -87,7 +87,7 @@ class ErrorReply:
 class AuthorizationServer:
     """One authorization server.
 
-    endpoint: as configured, or the metadata that tells.
+    endpoint: as configured, or the metadata that tells. member: which endpoint of the metadata.
     timeout: seconds for one request: waiting for its turn, discovery, every attempt.
     max_in_flight: requests at once; as many again may wait.
     key_source: the keys that verify what it issues, where they are known.
@@ -106,23 +106,25 @@ class AuthorizationServer:
         timeout: float,
         max_in_flight: int,
         key_source: KeySource | None = None,
+        member: Literal["token_endpoint", "introspection_endpoint"] = "token_endpoint",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if isinstance(endpoint, TokenEndpoint) and not is_endpoint(endpoint.url):
-            raise ValueError("the token endpoint is no http or https URL without a fragment")
+            raise ValueError("the endpoint is no http or https URL without a fragment")
         self.name = name
         self.key_source = key_source
         self._client = client
         self._client_auth = client_auth
         self._timeout = timeout
         self._endpoint = endpoint
+        self._member = member
         self._clock = clock
         self._places = 2 * max_in_flight
         self._turn = asyncio.Semaphore(max_in_flight)
         self._not_before = float("-inf")
 
     async def token_request(self, pairs: Sequence[tuple[str, str]]) -> TokenReply | ErrorReply:
-        """Send a form to the token endpoint, client authentication added.
+        """Send a form to the endpoint, client authentication added.
 
         One failure that may have passed is tried again once: a connection that broke before the reply's first byte, or
         502, 503, 504 without Retry-After. So is a refusal of our own credentials, where they turn out to have changed.
@@ -174,9 +176,10 @@ class AuthorizationServer:
             metadata = await self._endpoint.metadata()
         except MetadataUnavailable as error:
             raise ServerUnavailable(error.reason, error.retry_after) from None
-        if metadata.token_endpoint is None:
-            raise ServerReplyUnusable("metadata: no token_endpoint")
-        return TokenEndpoint(metadata.token_endpoint, metadata.issuer)
+        url: str | None = getattr(metadata, self._member)
+        if url is None:
+            raise ServerReplyUnusable(f"metadata: no {self._member}")
+        return TokenEndpoint(url, metadata.issuer)
 
     def _failure(self, reply: Reply) -> ErrorReply:
         """Judge a reply that is no success: the code decides, the status where there is none."""

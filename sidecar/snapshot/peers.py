@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sidecar.caller.verify import Profile, TrustedIssuer
+from sidecar.caller.profiles import Profile
+from sidecar.caller.verify import TrustedIssuer
 from sidecar.config import schema
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem, Path
@@ -19,8 +20,10 @@ from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.plan import IssuedKeys
 from sidecar.exchange.workload import WorkloadTokenFile
 from sidecar.model.clock import Clock
+from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 from sidecar.oauth.client_auth import CLIENT_AUTHENTICATION, ClientAuthentication, TokenEndpoint
 from sidecar.oauth.http import PeerClient
+from sidecar.oauth.introspection import Introspection
 from sidecar.oauth.jwks import FileKeys, KeyLocation, KeySource, PublishedKeys
 from sidecar.oauth.jwt import DEFAULT_ALGORITHMS, KeyFormatError
 from sidecar.oauth.metadata import MetadataSource
@@ -33,6 +36,8 @@ from sidecar.tls import TLSError
 #: An issuer's documents are few and small; whoever needs one waits no longer than for an exchange.
 DOCUMENT_TIMEOUT: Final = 5.0
 DOCUMENT_CONNECTIONS: Final = 4
+#: Questions to one issuer about tokens, at once; as many again wait.
+INTROSPECTIONS: Final = 64
 #: How long a server's own keys serve while they can't be fetched.
 SERVER_KEYS_STALE: Final = 24 * 3600.0
 
@@ -65,12 +70,13 @@ class _Compiler:
 
     def compile(self) -> Peers:
         config = self._loaded.config
+        for name, server in config.authorization_servers.items():
+            self._peers.dialects[name] = self._dialect(("authorization_servers", name, "dialect_overrides"), server)
         for name, issuer in config.trusted_issuers.items():
             with self._collecting(("trusted_issuers", name)):
                 self._issuer(name, issuer, config.issuer_of(issuer))
         for name, server in config.authorization_servers.items():
             path = ("authorization_servers", name)
-            self._peers.dialects[name] = self._dialect((*path, "dialect_overrides"), server)
             with self._collecting((*path, "client_auth")):
                 client_auth = self._client_auth(name, server.client_auth, self._peers.dialects[name])
                 with self._collecting(path):
@@ -92,34 +98,86 @@ class _Compiler:
             self._peers.problems.append(self._loaded.problem(path, str(error)))
 
     def _issuer(self, name: str, section: schema.TrustedIssuer, iss: str) -> None:
-        keys = KeySource(
-            self._issuer_keys(section, iss),
-            keys_stale=section.keys_stale,
-            clock=self._clock,
-            observed=self._keys_observer(name),
-        )
-        self._peers.closers.append(keys.close)
+        profile, keys, metadata = Profile(section.token_profile), None, None
+        introspection = section.introspection
+        discovers = section.jwks_file is None and section.jwks_uri is None and profile is not Profile.OPAQUE
+        if discovers or (introspection is not None and introspection.endpoint is None):
+            metadata = self._metadata(self._documents(section.tls), iss, section.discovery_url)
+        if profile is not Profile.OPAQUE:
+            location = self._issuer_keys(section, metadata)
+            keys = KeySource(
+                location, keys_stale=section.keys_stale, clock=self._clock, observed=self._keys_observer(name)
+            )
+            self._peers.closers.append(keys.close)
+            self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
+        token_type = section.subject_token_type
+        if token_type is None:
+            token_type = TOKEN_TYPES["id_token"] if profile is Profile.ID_TOKEN else ACCESS_TOKEN
+        asked = None
+        if introspection is not None:
+            where = metadata if introspection.endpoint is None else TokenEndpoint(introspection.endpoint, iss)
+            asked = self._introspection(name, section, introspection, where, token_type)
         self._peers.issuers[name] = TrustedIssuer(
             name=name,
             iss=iss,
             audience=frozenset(section.audience),
-            profile=Profile(section.token_profile),
-            token_type=section.subject_token_type,
+            profile=profile,
+            token_type=token_type,
             algorithms=tuple(section.algorithms),
             scope_claims=tuple(section.scope_claim),
             audience_claim=section.audience_claim,
             leeway=section.leeway,
             keys=keys,
+            introspection=asked,
         )
-        self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
 
-    def _issuer_keys(self, section: schema.TrustedIssuer, iss: str) -> KeyLocation:
+    def _issuer_keys(self, section: schema.TrustedIssuer, metadata: MetadataSource | None) -> KeyLocation:
         if section.jwks_file is not None:
             return FileKeys(section.jwks_file)
-        client = self._documents(section.tls)
-        if section.jwks_uri is not None:
-            return PublishedKeys(client, section.jwks_uri)
-        return PublishedKeys(client, self._metadata(client, iss, section.discovery_url))
+        where = section.jwks_uri or metadata
+        if where is None:
+            raise ValueError("needs an issuer, a discovery_url, a jwks_uri or a jwks_file")
+        return PublishedKeys(self._documents(section.tls), where)
+
+    def _introspection(
+        self,
+        name: str,
+        issuer: schema.TrustedIssuer,
+        section: schema.Introspection,
+        where: MetadataSource | TokenEndpoint | None,
+        token_type: str,
+    ) -> Introspection:
+        """Who is asked about an issuer's tokens: its endpoint, seen as an authorization server of its own."""
+        if where is None:
+            raise ValueError("needs an issuer, a discovery_url or an introspection.endpoint")
+        dialect = self._peers.dialects.get(issuer.authorization_server or "", DIALECTS["rfc8693"])
+        client = PeerClient(
+            timeout=DOCUMENT_TIMEOUT,
+            max_in_flight=INTROSPECTIONS,
+            tls=peer_tls(issuer.tls),
+            clock=self._clock,
+        )
+        self._peers.closers.append(client.close)
+        server = AuthorizationServer(
+            name,
+            endpoint=where,
+            member="introspection_endpoint",
+            client=client,
+            client_auth=self._client_auth(name, section.client_auth, dialect),
+            timeout=DOCUMENT_TIMEOUT,
+            max_in_flight=INTROSPECTIONS,
+            clock=self._clock,
+        )
+        available = self._metrics.trusted_issuer_available
+        introspection = Introspection(
+            server,
+            token_type=token_type,
+            max_age=section.max_age,
+            clock=self._clock,
+            observed=lambda outcome: available.labels(name).set(outcome == "success"),
+        )
+        self._peers.closers.append(introspection.close)
+        return introspection
 
     def _server(self, name: str, section: schema.AuthorizationServer, client_auth: ClientAuthentication) -> None:
         client = PeerClient(

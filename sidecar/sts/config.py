@@ -47,13 +47,14 @@ ANYONE: Final = Pattern("*", "*")
 class OwnToken:
     """What a client gets by ``client_credentials``: a token of this subject, at most these audiences and scopes.
 
-    claims: added as they are; they must not name a claim of ``RESERVED_CLAIMS``.
+    claims: added as they are; they must not name a claim of ``RESERVED_CLAIMS``. opaque: only we can read it.
     """
 
     sub: str
     audience: tuple[str, ...]
     scope: tuple[str, ...] = ()
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    opaque: bool = False
 
 
 #: Claims that the server itself sets or that would bind a token to a proof nobody checked.
@@ -100,7 +101,7 @@ class Policy:
     actors: whose actor tokens are accepted; none by default.
     semantics: DELEGATION: the issued token names the actor or, without an actor token, the client. IMPERSONATION: it
     names neither, and an actor token is not accepted. None: it names the actor where an actor token came.
-    max_lifetime: seconds, or None: the server's own.
+    max_lifetime: seconds, or None: the server's own. opaque: the issued token is one that only we can read.
     """
 
     client: str
@@ -110,6 +111,7 @@ class Policy:
     actors: tuple[Pattern, ...] = ()
     semantics: Semantics | None = Semantics.DELEGATION
     max_lifetime: int | None = None
+    opaque: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ class Config:
     def token_endpoint(self) -> str:
         """The token endpoint's URL."""
         return self.issuer.rstrip("/") + "/token"
+
+    @property
+    def introspection_endpoint(self) -> str:
+        """The introspection endpoint's URL."""
+        return self.issuer.rstrip("/") + "/introspect"
 
     @property
     def jwks_uri(self) -> str:

@@ -1,7 +1,7 @@
 """The grants of the token endpoint: ``client_credentials`` (RFC 6749 §4.4) and token exchange (RFC 8693 §2).
 
 Each reads its parameters, has the decision made and returns the reply's members. Authentication came before, HTTP
-comes after. Issued tokens are JWT access tokens (RFC 9068) of this server.
+comes after. Issued tokens are access tokens of this server: JWTs (RFC 9068), or opaque where a policy says so.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -46,7 +46,8 @@ async def client_credentials(desk: Desk, client: Client, form: Form, line: Audit
         raise TokenError(Code.INVALID_SCOPE, "this client may not have this scope")
     line.asked(targets or own.audience, scope or own.scope)
     claims = {**own.claims, "sub": own.sub}
-    return _issue(desk, client, line, claims, targets or own.audience, scope or own.scope, desk.config.lifetime)
+    issue = desk.issuers.opaque.issue if own.opaque else desk.keys.sign
+    return _issue(desk, issue, client, line, claims, targets or own.audience, scope or own.scope, desk.config.lifetime)
 
 
 async def token_exchange(desk: Desk, client: Client, form: Form, line: AuditLine) -> dict[str, Any]:
@@ -80,7 +81,10 @@ async def token_exchange(desk: Desk, client: Client, form: Form, line: AuditLine
     line.actors = acting(policy, desk.config.issuer, client.client_id, subject, actor)
     claims = {"sub": subject.sub, **_act(line.actors)}
     lifetime = min(desk.config.lifetime, policy.max_lifetime or desk.config.lifetime)
-    reply = _issue(desk, client, line, claims, targets, scope, lifetime)
+    if policy.opaque and issued_type == JWT:
+        raise TokenError(Code.INVALID_REQUEST, "requested_token_type is not what this policy issues")
+    issue = desk.issuers.opaque.issue if policy.opaque else desk.keys.sign
+    reply = _issue(desk, issue, client, line, claims, targets, scope, lifetime)
     return {**reply, "issued_token_type": issued_type}
 
 
@@ -119,6 +123,7 @@ def _act(actors: Sequence[Actor]) -> dict[str, Any]:
 
 def _issue(
     desk: Desk,
+    issue: Callable[[Mapping[str, Any]], str],
     client: Client,
     line: AuditLine,
     claims: Mapping[str, Any],
@@ -129,7 +134,7 @@ def _issue(
     now = int(desk.clock.wall())
     jti = token_urlsafe(16)
     scoped = {"scope": " ".join(scope)} if scope else {}
-    token = desk.keys.sign(
+    token = issue(
         {
             **claims,
             "iss": desk.config.issuer,

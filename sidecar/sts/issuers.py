@@ -23,6 +23,7 @@ from sidecar.oauth.jwt import (
 )
 from sidecar.sts.config import Config, TrustedIssuer
 from sidecar.sts.keys import SigningKeys
+from sidecar.sts.opaque import OpaqueTokens
 
 MAX_AGE: Final = 300  # seconds after which a set is read again, so that a withdrawn key dies
 REFETCH: Final = 30  # seconds between two reads because of a key nobody knows
@@ -37,26 +38,41 @@ class KeysUnavailable(Exception):
     """A trusted issuer's keys could not be read, and none are known from before."""
 
 
+class NotOurs(JWTError):
+    """A token of another issuer than this server."""
+
+
 class Issuers:
-    """Checks signatures, by the issuer that a token claims."""
+    """Checks signatures, by the issuer that a token claims. opaque: this server's tokens that have none."""
 
     def __init__(self, config: Config, own: SigningKeys, clock: Clock) -> None:
         self._issuer = config.issuer
         self._own = own
+        self.opaque = OpaqueTokens(clock)
         self._trusted = {trusted.issuer: _RemoteKeys(trusted, clock) for trusted in config.trusted_issuers}
 
     async def verify(self, token: str) -> SignedToken:
         """Return what the token says, once its signature was checked with a key of the issuer it names.
 
-        JWTError: it is not signed by an issuer we trust. KeysUnavailable: that can't be told now.
+        An opaque token of ours says what it stands for. JWTError: it is not signed by an issuer we trust.
+        KeysUnavailable: that can't be told now.
         """
-        iss = peek(token).claims.get("iss")
-        if iss == self._issuer:
-            return verify(token, self._own.verification(), _ACCEPTED)
+        try:
+            return self.own(token)
+        except NotOurs:
+            iss = peek(token).claims.get("iss")
         remote = self._trusted.get(iss) if isinstance(iss, str) else None
         if remote is None:
             raise JWTError("issuer is not trusted")
         return await remote.verify(token)
+
+    def own(self, token: str) -> SignedToken:
+        """Return what a token of this server says. NotOurs: it is not one; JWTError: nor is it signed by us."""
+        if (claims := self.opaque.claims(token)) is not None:
+            return SignedToken({"typ": "at+jwt"}, claims)
+        if peek(token).claims.get("iss") != self._issuer:
+            raise NotOurs("the issuer is another one")
+        return verify(token, self._own.verification(), _ACCEPTED)
 
 
 class _RemoteKeys:

@@ -113,9 +113,10 @@ class _Reader:
         )
         if (section.public_key_file is None) == (AuthMethod.PRIVATE_KEY_JWT in methods):
             self._wrong(key, "public_key_file belongs to private_key_jwt")
-        own_token = (
-            None if own is None else OwnToken(own.sub or name, tuple(own.audience), tuple(own.scope), own.claims)
-        )
+        own_token = None
+        if own is not None:
+            opaque = own.token_format == "opaque"
+            own_token = OwnToken(own.sub or name, tuple(own.audience), tuple(own.scope), own.claims, opaque)
         return Client(name, methods, secret, keys, tuple(section.audience), own_token)
 
     def _secret(self, key: KeyPath, section: ClientSection) -> str | None:
@@ -168,6 +169,7 @@ class _Reader:
             actors=_patterns(section.actors, file.issuer),
             semantics=semantics,
             max_lifetime=section.max_lifetime,
+            opaque=section.token_format == "opaque",
         )
 
     def _keys(self, key: KeyPath, name: str) -> VerificationKeys:

@@ -82,6 +82,7 @@ Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Scopes = list[Annotated[str, AfterValidator(_scope)]]
 Duration = Annotated[int, BeforeValidator(_duration)]
+TokenFormat = Literal["jwt", "opaque"]
 Patterns = Annotated[list[PatternSection], BeforeValidator(_patterns)]
 
 
@@ -92,6 +93,7 @@ class OwnTokenSection(_Section):
     audience: Names
     scope: Scopes = []
     claims: Annotated[dict[str, Any], AfterValidator(_claims)] = {}
+    token_format: TokenFormat = "jwt"
 
 
 class ClientSection(_Section):
@@ -125,6 +127,7 @@ class PolicySection(_Section):
     scope: Scopes = []
     semantics: Literal["delegation", "impersonation", "any"] = "delegation"
     max_lifetime: Duration | None = None
+    token_format: TokenFormat = "jwt"
 
 
 class ConfigFile(_Section):

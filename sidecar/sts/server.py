@@ -1,10 +1,9 @@
-"""The embedded server's endpoints: metadata (RFC 8414 §3, OpenID Discovery §4), keys, and the token endpoint.
+"""The embedded server's endpoints: metadata (RFC 8414 §3, OpenID Discovery §4), keys, token, introspection.
 
 HTTP is read and written here; who asks, what is allowed and what is signed is decided in the modules beside. Every
 token request leaves one audit line, and nothing else is ever logged about it.
 """
 
-import asyncio
 import logging
 import socket
 from typing import Any, Final
@@ -18,15 +17,13 @@ from sidecar.sts.audit import UNKNOWN, AuditLine, AuditSink, to_stderr
 from sidecar.sts.clients import Authenticator
 from sidecar.sts.config import AuthMethod, Config
 from sidecar.sts.errors import Code, TokenError
-from sidecar.sts.form import Form, parse_form
 from sidecar.sts.grants import GRANTS, Desk
+from sidecar.sts.introspection import IntrospectionEndpoint
 from sidecar.sts.issuers import Issuers
 from sidecar.sts.keys import SigningKeys
+from sidecar.sts.messages import MAX_BODY_BYTES, NO_STORE, read_form, refusal
 
-MAX_BODY_BYTES: Final = 64 * 1024
-BODY_TIMEOUT: Final = 10  # seconds for a request's body
 SHUTDOWN_TIMEOUT: Final = 2  # seconds for requests in flight
-NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 logger = logging.getLogger("sidecar.sts")
 
@@ -66,8 +63,11 @@ def create_app(
     ):
         app.router.add_get(place, get_metadata)
     app.router.add_get(f"{path}/jwks", get_keys)
-    desk = Desk(config, keys, Issuers(config, keys, clock), clock)
-    app.router.add_post(f"{path}/token", _TokenEndpoint(desk, Authenticator(config, clock), audit).handle)
+    issuers = Issuers(config, keys, clock)
+    desk = Desk(config, keys, issuers, clock)
+    authenticator = Authenticator(config, clock)
+    app.router.add_post(f"{path}/token", _TokenEndpoint(desk, authenticator, audit).handle)
+    app.router.add_post(f"{path}/introspect", IntrospectionEndpoint(config, issuers, authenticator, clock).handle)
     return app
 
 
@@ -115,6 +115,9 @@ def metadata(config: Config) -> dict[str, Any]:
         "scopes_supported": sorted({scope for policy in config.policies for scope in policy.scope}),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint": config.introspection_endpoint,
+        "introspection_endpoint_auth_methods_supported": [name for name in methods if name != AuthMethod.NONE],
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
     }
     return {name: value for name, value in members.items() if value}
 
@@ -130,7 +133,6 @@ class _TokenEndpoint:
         policies = {name for policy in config.policies for name in (*policy.audience, *policy.scope)}
         own = {name for client in config.clients if (o := client.own_token) for name in (*o.audience, *o.scope)}
         self._known = policies | own
-        self._challenge = f'Basic realm="{config.issuer}", charset="UTF-8"'
 
     async def handle(self, request: web.Request) -> web.Response:
         line = AuditLine(self._desk.clock.wall(), known=self._known)
@@ -139,12 +141,12 @@ class _TokenEndpoint:
         except TokenError as error:
             line.error, line.reason = error.code.value, error.reason
             self._audit(line)
-            return self._refusal(error)
+            return refusal(error, self._desk.config)
         self._audit(line)
         return web.json_response(reply, headers=NO_STORE)
 
     async def _grant(self, request: web.Request, line: AuditLine) -> dict[str, Any]:
-        form = await _read_form(request)
+        form = await read_form(request)
         grant_type = form.one("grant_type")
         line.grant = grant_type if grant_type in GRANTS or grant_type is None else UNKNOWN
         client = self._authenticator.authenticate(request.headers.getall("Authorization", ()), form)
@@ -153,30 +155,6 @@ class _TokenEndpoint:
         if grant is None:
             raise TokenError(Code.UNSUPPORTED_GRANT_TYPE, "this grant type is not supported")
         return await grant(self._desk, client, form, line)
-
-    def _refusal(self, error: TokenError) -> web.Response:
-        headers = dict(NO_STORE)
-        if error.status == 401:
-            headers["WWW-Authenticate"] = self._challenge
-        elif error.status == 503:
-            headers["Retry-After"] = "1"
-        body = {"error": error.code.value, "error_description": error.reason}
-        return web.json_response(body, status=error.status, headers=headers)
-
-
-async def _read_form(request: web.Request) -> Form:
-    if request.query_string:
-        raise TokenError(Code.INVALID_REQUEST, "parameters belong into the body")
-    if request.content_type != "application/x-www-form-urlencoded" or "Content-Encoding" in request.headers:
-        raise TokenError(Code.INVALID_REQUEST, "the body must be application/x-www-form-urlencoded")
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise TokenError(Code.INVALID_REQUEST, "the body is larger than 64 KiB", 413) from None
-    except TimeoutError:
-        raise TokenError(Code.INVALID_REQUEST, "the body did not come in time", 408) from None
-    return parse_form(body)
 
 
 def _http_logger() -> logging.Logger:

@@ -12,8 +12,9 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import Key, RSAKey
 
+from sidecar.caller.profiles import Profile
 from sidecar.caller.take import Credential
-from sidecar.caller.verify import Profile, TrustedIssuer, Verifier
+from sidecar.caller.verify import TrustedIssuer, Verifier
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, Actor, Subject
 from sidecar.oauth.jwks import KeySource, KeysUnavailable
@@ -53,7 +54,7 @@ class Keys(KeySource):
         return await super().verify(token, algorithms)
 
 
-def trusted(keys: KeySource, name: str = "corp", **changes: Any) -> TrustedIssuer:
+def trusted(keys: KeySource | None, name: str = "corp", **changes: Any) -> TrustedIssuer:
     settings: dict[str, Any] = {
         "name": name,
         "iss": ISSUER,

@@ -89,3 +89,21 @@ def test_a_section_of_the_wrong_shape_orphans_nobody(workshop: Workshop) -> None
     assert workshop.wrong_with("trusted_issuers", "corp") == {
         "trusted_issuers": "should be a mapping of keys to values"
     }
+
+
+def test_one_issuer_of_a_route_may_be_opaque(workshop: Workshop) -> None:
+    workshop.file("secret")
+
+    def opaque(name: str) -> dict[str, object]:
+        client = {"method": "client_secret_basic", "client_id": "gateway", "client_secret_file": "secret"}
+        asked = {"endpoint": "https://a/introspect", "client_auth": client}
+        return {"issuer": name, "audience": ["x"], "token_profile": "opaque", "introspection": asked}
+
+    def change(tree: Any, *names: str) -> None:
+        tree["trusted_issuers"] |= {"one": opaque("one"), "two": opaque("two")}
+        tree["routes"][0]["subject"] = {"issuers": list(names)}
+
+    assert workshop.wrong(lambda tree: change(tree, "corp", "one")) == {}
+    assert workshop.wrong(lambda tree: change(tree, "one", "corp", "two")) == {
+        "routes.0.subject.issuers.2": "should not stand beside one: nothing in an opaque token says whose it is"
+    }

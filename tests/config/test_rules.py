@@ -78,6 +78,74 @@ def test_an_issuer_is_named_once(workshop: Workshop) -> None:
     }
 
 
+INTROSPECTION = {
+    "endpoint": "https://a/introspect",
+    "client_auth": {"method": "client_secret_basic", "client_id": "gateway", "client_secret_file": "secret"},
+}
+
+
+def test_an_opaque_token_is_good_where_somebody_vouches_for_it(workshop: Workshop) -> None:
+    workshop.file("secret")
+    opaque = {f"{ISSUER}.token_profile": "opaque"}
+    assert wrong(workshop, **opaque) == {
+        f"{ISSUER}.introspection": "missing; nobody else can tell whether an opaque token is good"
+    }
+    good = {**opaque, f"{ISSUER}.introspection": INTROSPECTION}
+    assert wrong(workshop, **good) == {}
+    # Nothing is discovered then, so the issuer may be any text.
+    assert wrong(workshop, **good, **{f"{ISSUER}.issuer": "corp"}) == {}
+    no_effect = "has no effect with token_profile: opaque, where no signature is checked"
+    for name, value in {"jwks_uri": "https://a/keys", "algorithms": ["ES256"], "keys_stale": "1h"}.items():
+        assert wrong(workshop, **good, **{f"{ISSUER}.{name}": value}) == {f"{ISSUER}.{name}": no_effect}
+    beside = wrong(workshop, **good, **{f"{ISSUER}.discovery_url": "https://a/meta"})
+    assert beside.keys() == {f"{ISSUER}.discovery_url"}
+
+
+def test_whoever_is_asked_about_tokens_is_asked_safely(workshop: Workshop) -> None:
+    workshop.file("secret")
+    asked = {**INTROSPECTION, "endpoint": "http://a.example/introspect"}
+    assert wrong(workshop, **{f"{ISSUER}.introspection": asked}).keys() == {f"{ISSUER}.introspection.endpoint"}
+    allowed = {f"{ISSUER}.introspection": asked, f"{ISSUER}.allow_plain_http": True}
+    assert wrong(workshop, **allowed) == {}
+    public = {**INTROSPECTION, "client_auth": {"method": "none"}}
+    assert wrong(workshop, **{f"{ISSUER}.introspection": public}) == {
+        f"{ISSUER}.introspection.client_auth.method": "introspection takes no public client (RFC 7662 §2.1)"
+    }
+    secretless = {"client_auth": {"method": "client_secret_post", "client_id": "gateway"}}
+    assert wrong(workshop, **{f"{ISSUER}.introspection": secretless}) == {
+        f"{ISSUER}.introspection.client_auth.client_secret_file": "missing; or else client_secret_env"
+    }
+
+
+def test_where_introspection_is_found(workshop: Workshop) -> None:
+    workshop.file("secret")
+    workshop.file("keys.json")
+    found = {"client_auth": INTROSPECTION["client_auth"]}
+    nowhere = {f"{ISSUER}.issuer": "corp", f"{ISSUER}.jwks_file": "keys.json", f"{ISSUER}.introspection": found}
+    assert wrong(workshop, **nowhere).keys() == {f"{ISSUER}.issuer"}
+    assert wrong(workshop, **{**nowhere, f"{ISSUER}.introspection": INTROSPECTION}) == {}
+    metadata = {f"{ISSUER}.issuer": "corp", f"{ISSUER}.discovery_url": "https://a/meta"}
+    assert wrong(workshop, **metadata, **{f"{ISSUER}.introspection": found}) == {}
+
+
+@pytest.mark.parametrize("form", ["saml2", "saml1", "urn:ietf:params:oauth:token-type:saml2"])
+def test_an_assertion_is_no_jwt(workshop: Workshop, form: str) -> None:
+    workshop.file("secret")
+    assert wrong(workshop, **{f"{ISSUER}.subject_token_type": form}) == {
+        f"{ISSUER}.token_profile": "should be opaque: a SAML assertion is no JWT, so introspection must vouch"
+    }
+    vouched = {f"{ISSUER}.token_profile": "opaque", f"{ISSUER}.introspection": INTROSPECTION}
+    assert wrong(workshop, **vouched, **{f"{ISSUER}.subject_token_type": form}) == {}
+
+
+def test_nobody_introspects_an_id_token(workshop: Workshop) -> None:
+    workshop.file("secret")
+    both = {f"{ISSUER}.token_profile": "id_token", f"{ISSUER}.introspection": INTROSPECTION}
+    assert wrong(workshop, **both) == {
+        f"{ISSUER}.introspection": "has no effect on an ID token, which no server introspects"
+    }
+
+
 def test_keys_have_one_source(workshop: Workshop) -> None:
     workshop.file("keys.json")
     sources = {"jwks_file": "keys.json", "jwks_uri": "https://a/keys", "discovery_url": "https://a/meta"}

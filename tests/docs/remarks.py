@@ -95,8 +95,27 @@ metadata; only one of `discovery_url`, `jwks_uri` and `jwks_file` may stand inst
 is dead as soon as the set was read again; `keys_stale` is about an issuer that can't be reached, not about removed
 keys.
 
-`token_profile: jwt` still refuses what is visibly an ID token. `leeway` forgives clocks that differ when a token is
-checked; it never makes an issued token live longer.
+`token_profile` says which of an issuer's tokens callers present:
+
+- `jwt`: access tokens as most servers issue them. What is visibly an ID, refresh or logout token is refused.
+- `at+jwt`: RFC 9068, strictly.
+- `id_token`: OpenID Connect Core §3.1.3.7. `audience` names the clients whose ID tokens are taken: every entry of `aud`
+  must be among them, and so must `azp`, which is required where `aud` has several. No `nonce` is compared.
+- `opaque`: any text that the issuer's introspection says is active. A SAML assertion (`subject_token_type: saml2`)
+  comes as a bearer token in base64url, of at most 16 KiB. It is never read here; only introspection can vouch for it.
+
+A JWT goes to the issuer that its `iss` names and is shown to no other. What has no `iss` to read goes to the route's
+opaque issuer, of which there can be only one.
+
+`leeway` forgives clocks that differ when a token is checked; it never makes an issued token live longer.
+""",
+    "trusted_issuers.NAME.introspection": """
+The issuer is asked (RFC 7662) about each token, and believed for `max_age`, never past the token's `exp`. It has to say
+`"active": true`, and its answer is judged as the claims of a JWT are: `sub`, `exp` and an audience of ours must be
+there, `iss` must be the issuer's where it is, `cnf` must not be. Whatever is no proper answer is 503
+`issuer-unavailable`, also where it does not accept our own credentials; a token that is not active is 401.
+
+A JWT's signature is checked first. Then the answer can only take away: that the token was withdrawn, or ends earlier.
 """,
     "authorization_servers.NAME": """
 Give `issuer`, `discovery_url` or `token_endpoint`. With `issuer` alone, the metadata's own `issuer` has to be the same.

@@ -1,14 +1,15 @@
 """One gateway between the embedded authorization server and an upstream that records."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from sidecar.sts.config import Config
 from tests.support.gateway import Respond, RunningGateway, Upstream, ok, recording_upstream, running_gateway
-from tests.support.sts import GATEWAY_SECRET, RunningSts, running_sts
+from tests.support.sts import GATEWAY_SECRET, RunningSts, default_config, running_sts
 
 #: ISSUER and PORT are replaced; a test may change any line of it.
 CONFIG = """
@@ -41,9 +42,11 @@ class World:
 
 
 class MakeWorld(Protocol):
-    """Starts a world; the arguments are the configuration and what the upstream answers."""
+    """Starts a world; the arguments are its configuration, what the upstream answers, and the server's own."""
 
-    async def __call__(self, config: str = CONFIG, respond: Respond = ok) -> World: ...
+    async def __call__(
+        self, config: str = CONFIG, respond: Respond = ok, server: Callable[[str], Config] = default_config
+    ) -> World: ...
 
 
 @pytest.fixture
@@ -51,8 +54,10 @@ async def world(tmp_path: Path) -> AsyncIterator[MakeWorld]:
     """Starts worlds that end with the test."""
     async with AsyncExitStack() as stack:
 
-        async def make(config: str = CONFIG, respond: Respond = ok) -> World:
-            sts = await stack.enter_async_context(running_sts())
+        async def make(
+            config: str = CONFIG, respond: Respond = ok, server: Callable[[str], Config] = default_config
+        ) -> World:
+            sts = await stack.enter_async_context(running_sts(server))
             upstream = await stack.enter_async_context(recording_upstream(respond))
             (tmp_path / "gateway.secret").write_text(GATEWAY_SECRET)
             text = config.replace("ISSUER", sts.issuer).replace("PORT", str(upstream.port))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
 from tests.leaks.stage import Stage
+from tests.leaks.subjects import SUBJECTS
 from tests.support.gateway import Seen, get, ok
 from tests.support.scripted import Asked, granted, refused, replied
 
@@ -369,6 +370,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     **_malformed(),
     **_server(),
     **_upstream(),
+    **SUBJECTS,
     "a token in many fields": token_in_many_fields,
     "the caller leaves: exchange": caller_leaves_exchange,
     "the caller leaves: upload": caller_leaves_upload,

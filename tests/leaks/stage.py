@@ -29,6 +29,11 @@ gateway: {listen: '127.0.0.1:0', max_header_bytes: 16KiB}
 trusted_issuers:
   corp: {issuer: ISSUER, audience: [orders-gateway]}
   far: {issuer: 'https://far.example', audience: [orders-gateway], jwks_uri: 'http://127.0.0.1:DOWN/jwks'}
+  opaque:
+    issuer: opaque
+    audience: [orders-gateway]
+    token_profile: opaque
+    introspection: {endpoint: 'http://127.0.0.1:TOKENS/introspect', client_auth: AUTH}
 authorization_servers:
   corp:
     token_endpoint: 'http://127.0.0.1:TOKENS/token'
@@ -42,6 +47,8 @@ routes:
      exchange: {authorization_server: corp, audience: [orders-api], actor_token: self, semantics: any}}
   - {name: far, match: {path_prefix: /far}, upstream: {url: 'http://127.0.0.1:PORT'}, subject: {issuers: [far]},
      exchange: {authorization_server: corp, audience: [orders-api]}}
+  - {name: opaque, match: {path_prefix: /opaque}, upstream: {url: 'http://127.0.0.1:PORT'},
+     subject: {issuers: [opaque]}, exchange: {authorization_server: corp, audience: [orders-api]}}
   - {name: unserved, match: {path_prefix: /unserved}, upstream: {url: 'http://127.0.0.1:PORT'},
      subject: {issuers: [corp]}, exchange: {authorization_server: down, audience: [orders-api]}}
   - {name: scoped, match: {path_prefix: /scoped}, upstream: {url: 'http://127.0.0.1:PORT'},

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.caller.verify import Profile
+from sidecar.caller.profiles import Profile
 from sidecar.exchange.dialects import DIALECTS
 from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 from sidecar.oauth.jwt import generate_key, jwk_set, peek, sign
 from sidecar.snapshot.peers import Peers, compile_peers
-from tests.oauth.peers import RawPeer, raw_peer, reply
+from tests.oauth.peers import RawPeer, Seen, raw_peer, reply
 from tests.snapshot.conftest import PEERS, ROUTE, Folder, place
 from tests.support.certificates import Authority
 
@@ -64,6 +64,7 @@ trusted_issuers:
         assert (issuer.algorithms, issuer.scope_claims) == (("ES256", "RS256"), ("roles",))
         assert (issuer.audience_claim, issuer.leeway) == ("azp", 5)
         token = sign({"sub": "alice"}, KEY, "ES256", {"kid": "k"})
+        assert issuer.keys is not None
         assert (await issuer.keys.verify(token, ["ES256"])).claims == {"sub": "alice"}
         assert peers.issued_keys["https://login.example"].source is issuer.keys
         assert peers.issued_keys["https://login.example"].algorithms == ("ES256", "RS256")
@@ -117,13 +118,67 @@ async def test_where_an_issuers_keys_are(folder: Folder, key: str) -> None:
         text = text.replace("issuer: 'https://login.example', audience", f"issuer: '{origin}', audience")
         async with closing(compiled(folder, text + ROUTE)) as peers:
             token = sign({"sub": "alice"}, KEY, "ES256", {"kid": "k"})
-            await peers.issuers["corp"].keys.verify(token, ["ES256"])
+            keys = peers.issuers["corp"].keys
+            assert keys is not None
+            await keys.verify(token, ["ES256"])
         documents = {"issuer": "/.well-known/oauth-authorization-server", "discovery_url": "/well/known"}
         assert [seen.target for seen in peer.seen] == [*([documents[key]] if key in documents else []), "/keys"]
 
 
 def metadata(origin: str) -> dict[str, str]:
     return {"issuer": origin, "jwks_uri": f"{origin}/keys", "token_endpoint": f"{origin}/token"}
+
+
+INTROSPECTING = """
+version: 1
+trusted_issuers:
+  corp:
+    issuer: 'ORIGIN'
+    audience: [gateway]
+    token_profile: PROFILE
+    introspection: {WHERE client_auth: {method: client_secret_post, client_id: gateway, client_secret_file: secret}}
+authorization_servers:
+  corp: {token_endpoint: 'https://login.example/token', client_auth: {method: none, client_id: gateway}}
+"""
+
+
+@pytest.mark.parametrize("endpoint", [True, False])
+@pytest.mark.parametrize("profile", [Profile.OPAQUE, Profile.JWT])
+async def test_an_issuer_that_is_asked_about_tokens(folder: Folder, profile: Profile, *, endpoint: bool) -> None:
+    folder.file("secret", "s3cret")
+    documents: dict[str, Any] = {"/introspect": {"active": True, "sub": "alice"}}
+
+    async def answer(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(body=documents[seen.target]))
+        await writer.drain()
+
+    async with raw_peer(answer) as peer:
+        origin = f"http://127.0.0.1:{peer.port}"
+        metadata = {"issuer": origin, "introspection_endpoint": f"{origin}/introspect"}
+        documents["/.well-known/oauth-authorization-server"] = metadata
+        text = INTROSPECTING.replace("ORIGIN", origin).replace("PROFILE", profile.value)
+        text = text.replace("WHERE", f"endpoint: '{origin}/introspect'," if endpoint else "")
+        async with closing(compiled(folder, text + ROUTE)) as peers:
+            issuer = peers.issuers["corp"]
+            assert (issuer.profile, issuer.token_type) == (profile, ACCESS_TOKEN)
+            assert (issuer.keys is None) == (profile is Profile.OPAQUE)
+            assert (origin in peers.issued_keys) == (profile is Profile.JWT)
+            assert issuer.introspection is not None
+            assert await issuer.introspection.introspect("token") == documents["/introspect"]
+            assert ("client_id", "gateway") in peer.seen[-1].form
+            assert ("client_secret", "s3cret") in peer.seen[-1].form
+            assert folder.metrics.trusted_issuer_available.labels("corp")._value.get() == 1
+        assert [seen.target for seen in peer.seen] == [
+            *([] if endpoint else ["/.well-known/oauth-authorization-server"]),
+            "/introspect",
+        ]
+
+
+def test_an_id_token_is_called_one(folder: Folder) -> None:
+    text = PEERS.replace("audience: [gateway]", "audience: [gateway], token_profile: id_token")
+    assert compiled(folder, text + ROUTE).issuers["corp"].token_type == TOKEN_TYPES["id_token"]
+    text = text.replace("id_token}", "id_token, subject_token_type: jwt}")
+    assert compiled(folder, text + ROUTE).issuers["corp"].token_type == TOKEN_TYPES["jwt"]
 
 
 # --- authorization servers

@@ -1,25 +1,22 @@
 import asyncio
-import base64
 import json
 import logging
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession
 
-from sidecar.model.tokens import ACCESS_TOKEN
 from sidecar.oauth.jwt import VerificationKeys, generate_key, peek, verify
 from sidecar.sts.audit import UNKNOWN
 from sidecar.sts.clients import ASSERTION_TYPE
 from sidecar.sts.config import Config, TrustedIssuer
-from sidecar.sts.server import MAX_BODY_BYTES, banner, metadata, serve
+from sidecar.sts.server import banner, metadata, serve
+from tests.sts.asking import basic, exchange
 from tests.support.canary import Canary, search
 from tests.support.sts import (
-    CLIENT_SECRET,
     GATEWAY_SECRET,
     SECRET_CANARY,
     TOKEN_EXCHANGE,
@@ -34,36 +31,6 @@ from tests.support.sts import (
 async def sts() -> AsyncIterator[RunningSts]:
     async with running_sts() as running:
         yield running
-
-
-def basic(client_id: str, secret: str) -> str:
-    return "Basic " + base64.b64encode(f"{client_id}:{quote(secret, safe='')}".encode()).decode()
-
-
-AUTH = basic("gateway", GATEWAY_SECRET)
-
-
-class Answer:
-    def __init__(self, status: int, headers: dict[str, str], body: dict[str, Any]) -> None:
-        self.status, self.headers, self.body = status, headers, body
-
-
-async def post(session: ClientSession, sts: RunningSts, auth: str | None, values: dict[str, str]) -> Answer:
-    headers = {} if auth is None else {"Authorization": auth}
-    async with session.post(sts.token_endpoint, data=values, headers=headers) as response:
-        return Answer(response.status, dict(response.headers), await response.json())
-
-
-async def exchange(session: ClientSession, sts: RunningSts, auth: str | None = AUTH, /, **values: str) -> Answer:
-    given = {
-        "grant_type": TOKEN_EXCHANGE,
-        "subject_token": sts.mint(),
-        "subject_token_type": ACCESS_TOKEN,
-        "audience": "orders-api",
-        "scope": "orders.read",
-        **values,
-    }
-    return await post(session, sts, auth, given)
 
 
 async def test_an_exchange(session: ClientSession, sts: RunningSts) -> None:
@@ -169,46 +136,6 @@ async def test_an_issuer_that_can_not_be_asked(session: ClientSession) -> None:
         answer = await exchange(session, other, subject_token=token)
     assert (answer.status, answer.body["error"]) == (503, "temporarily_unavailable")
     assert answer.headers["Retry-After"] == "1"
-
-
-async def test_only_a_form_in_the_body_of_a_post(session: ClientSession, sts: RunningSts) -> None:
-    form = "application/x-www-form-urlencoded"
-    for headers, data in (
-        ({"Content-Type": "application/json"}, json.dumps({"grant_type": "client_credentials"})),
-        ({"Content-Type": "multipart/form-data; boundary=x"}, "--x--"),
-        ({"Content-Type": form, "Content-Encoding": "gzip"}, "grant_type=x"),
-        ({"Content-Type": form}, "grant_type=a&grant_type=b"),
-        ({"Content-Type": form}, "grant_type=%zz"),
-    ):
-        async with session.post(sts.token_endpoint, data=data, headers={"Authorization": AUTH, **headers}) as response:
-            assert (response.status, (await response.json())["error"]) == (400, "invalid_request")
-    async with session.get(sts.token_endpoint) as response:
-        assert response.status == 405
-    large = await exchange(session, sts, subject_token="x" * MAX_BODY_BYTES)
-    assert (large.status, large.body["error"]) == (413, "invalid_request")
-    async with session.post(
-        sts.token_endpoint, data={"a": "b"}, headers={"Authorization": AUTH, "Content-Type": f"{form}; charset=UTF-8"}
-    ) as response:
-        assert (await response.json())["error_description"] == "grant_type is missing"
-
-
-async def test_nothing_is_taken_from_the_query(session: ClientSession, sts: RunningSts) -> None:
-    alice = {"grant_type": "client_credentials", "client_id": "alice-cli", "client_secret": CLIENT_SECRET}
-    assert (await post(session, sts, None, alice)).status == 200
-    async with session.post(sts.token_endpoint + "?scope=orders.read", data=alice) as response:
-        assert (response.status, (await response.json())["error"]) == (400, "invalid_request")
-
-
-async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.sts.server.BODY_TIMEOUT", 0.05)
-    async with running_sts() as sts:
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(sts.issuer).port)
-        writer.write(b"POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n")
-        writer.write(b"Content-Type: application/x-www-form-urlencoded\r\n\r\na=")
-        assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
-        writer.close()
-        await writer.wait_closed()
-    assert [line.reason for line in sts.audit] == ["the body did not come in time"]
 
 
 async def test_a_key_that_was_replaced_still_verifies(session: ClientSession, sts: RunningSts) -> None:

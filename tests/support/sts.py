@@ -7,6 +7,7 @@ Alice and bob are people, ``gateway`` is the client that exchanges, ``orders-gat
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -78,6 +79,19 @@ def default_config(issuer: str) -> Config:
             Policy("public", (Pattern(issuer, "alice"),), ("echo-api",), ("echo",)),
         ),
     )
+
+
+def opaque_config(issuer: str) -> Config:
+    """The cast, whose tokens are opaque: alice's own, and those issued for orders."""
+    config = default_config(issuer)
+    clients = [
+        replace(client, own_token=replace(client.own_token, opaque=True))
+        if client.client_id == "alice-cli" and client.own_token is not None
+        else client
+        for client in config.clients
+    ]
+    policies = [replace(policy, opaque="orders-api" in policy.audience) for policy in config.policies]
+    return replace(config, clients=tuple(clients), policies=tuple(policies))
 
 
 def _person(sub: str, client_id: str, scope: tuple[str, ...]) -> Client:

@@ -75,9 +75,10 @@ class Attempt:
         told, allowed = self._told, self._plan.route.subject.issuers
         with suppress(JWTError):
             told["subject"] = peek(self._token).claims
-        for candidate in self._snapshot.verifier.issuers:
-            if candidate.name in allowed and candidate.iss == told["subject"].get("iss"):
-                self._issuer, began = candidate.name, time.monotonic()
+        for candidate in self._snapshot.verifier.candidates(self._token, allowed):
+            self._issuer = candidate.name
+            if candidate.keys is not None:
+                began = time.monotonic()
                 try:
                     await candidate.keys.keys()
                 except IssuerUnavailable as error:
@@ -85,6 +86,7 @@ class Attempt:
                 self._watch.timings["keys"] = time.monotonic() - began
         told["checks"]["token"] = "no"
         subject = await self._snapshot.verifier.verify(Credential(self._token), allowed)
+        told["subject"] = subject.claims  # what introspection said of an opaque one
         told["checks"]["token"] = f"yes: {subject.sub}, by trusted issuer {subject.issuer}"
         return subject
 

@@ -100,6 +100,8 @@ class Faults:
         path: Path = ("trusted_issuers", issuer)
         names = ("jwks_file", "jwks_uri", "discovery_url", "issuer", "authorization_server")
         keys = _first(path, self._loaded.config.trusted_issuers[issuer], names)
+        if reason.startswith("introspection:"):
+            return self._blame_peer(Party.ISSUER, reason, path, (*path, "introspection"))
         if refusal.kind is Kind.ISSUER_UNAVAILABLE:
             return self._blame_peer(Party.ISSUER, unavailable or reason, path, keys)
         found = next((key for part, key in _ISSUER_KEYS.items() if part in reason), None)

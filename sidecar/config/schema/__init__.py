@@ -10,6 +10,7 @@ from sidecar.config.schema.routes import Exchange, Expect, Match, Route, Subject
 from sidecar.config.schema.servers import (
     AuthorizationServer,
     ClientAuth,
+    Introspection,
     KeyClientAuth,
     NoClientAuth,
     PeerTLS,
@@ -28,6 +29,7 @@ __all__ = [
     "Exchange",
     "Expect",
     "Gateway",
+    "Introspection",
     "KeyClientAuth",
     "Listener",
     "ListenerTLS",

@@ -35,29 +35,6 @@ class PeerTLS(Section):
 
 
 @section
-class TrustedIssuer(Section):
-    """An issuer whose tokens callers may present."""
-
-    issuer: Text | None = key("Its identifier, exactly as in the tokens' iss.", default=None)
-    authorization_server: Name | None = key("Instead of issuer: take it from this authorization server.", default=None)
-    audience: AtLeastOne[Text] = key("At least one of these must be in the token's audience.")
-    token_profile: Literal["jwt", "at+jwt"] = key("at+jwt: RFC 9068, strictly.", default="jwt")
-    subject_token_type: TokenType = key("What an exchange calls it: a short name or a URI.", default="access_token")
-    algorithms: AtLeastOne[Algorithm] = key(
-        "Signatures that are accepted.", default=("RS256", "ES256", "PS256", "EdDSA")
-    )
-    scope_claim: AtLeastOne[Text] = key("Where scopes are; the first that is present counts.", default=("scope", "scp"))
-    audience_claim: Text = key("Where the audience is.", default="aud")
-    discovery_url: URLText | None = key("Metadata document, instead of discovery at the issuer.", default=None)
-    jwks_uri: URLText | None = key("Key set, instead of discovery.", default=None)
-    jwks_file: ReadableFile | None = key("Key set in a file, instead of discovery.", default=None)
-    keys_stale: Duration = key("The last good keys serve this long when they can't be fetched.", default="24h")
-    leeway: Duration = key("Allowed difference of clocks.", default="30s")
-    tls: PeerTLS | None = key("TLS to the issuer.", default=None)
-    allow_plain_http: bool = key("The network encrypts: allow http URLs that are not loopback.", default=False)
-
-
-@section
 class NoClientAuth(Section):
     """A public client."""
 
@@ -105,6 +82,46 @@ DialectName = Literal[
 GrantName = Literal["token-exchange", "jwt-bearer", "entra-obo"]
 
 ClientAuth = Annotated[NoClientAuth | SecretClientAuth | KeyClientAuth, OneOf("method")]
+
+
+@section
+class Introspection(Section):
+    """How an issuer is asked about a token (RFC 7662)."""
+
+    endpoint: URLText | None = key("Where it is asked, instead of discovery.", default=None)
+    client_auth: ClientAuth = key("How we authenticate there.")
+    max_age: Duration = key("How long an answer is believed; never past the token's exp.", default="30s")
+
+
+@section
+class TrustedIssuer(Section):
+    """An issuer whose tokens callers may present."""
+
+    issuer: Text | None = key("Its identifier, exactly as in the tokens' iss.", default=None)
+    authorization_server: Name | None = key("Instead of issuer: take it from this authorization server.", default=None)
+    audience: AtLeastOne[Text] = key("At least one of these must be in the token's audience.")
+    token_profile: Literal["jwt", "at+jwt", "id_token", "opaque"] = key(
+        "jwt: access tokens as most issue them; at+jwt: RFC 9068, strictly; opaque: what introspection vouches for.",
+        default="jwt",
+    )
+    subject_token_type: TokenType | None = key(
+        "What an exchange calls it: a short name or a URI; id_token for that profile, else access_token.", default=None
+    )
+    algorithms: AtLeastOne[Algorithm] = key(
+        "Signatures that are accepted.", default=("RS256", "ES256", "PS256", "EdDSA")
+    )
+    scope_claim: AtLeastOne[Text] = key("Where scopes are; the first that is present counts.", default=("scope", "scp"))
+    audience_claim: Text = key("Where the audience is.", default="aud")
+    discovery_url: URLText | None = key("Metadata document, instead of discovery at the issuer.", default=None)
+    jwks_uri: URLText | None = key("Key set, instead of discovery.", default=None)
+    jwks_file: ReadableFile | None = key("Key set in a file, instead of discovery.", default=None)
+    keys_stale: Duration = key("The last good keys serve this long when they can't be fetched.", default="24h")
+    introspection: Introspection | None = key(
+        "The issuer is asked about every token; required for opaque.", default=None
+    )
+    leeway: Duration = key("Allowed difference of clocks.", default="30s")
+    tls: PeerTLS | None = key("TLS to the issuer.", default=None)
+    allow_plain_http: bool = key("The network encrypts: allow http URLs that are not loopback.", default=False)
 
 
 @section

@@ -14,7 +14,7 @@ from sidecar.config.schema import (
 )
 from sidecar.config.schema.servers import Algorithm, DialectName
 from sidecar.exchange.dialects import DIALECTS
-from sidecar.model.tokens import ACCESS_TOKEN, JWT
+from sidecar.model.tokens import JWT
 from sidecar.oauth.jwt import ALGORITHMS, DEFAULT_ALGORITHMS
 from tests.config.conftest import read
 
@@ -25,7 +25,7 @@ def test_algorithms_are_those_that_can_be_verified() -> None:
 
 def test_defaults_of_an_issuer() -> None:
     issuer = read(TrustedIssuer, {"issuer": "https://a", "audience": ["x"]})
-    assert (issuer.token_profile, issuer.subject_token_type) == ("jwt", ACCESS_TOKEN)
+    assert (issuer.token_profile, issuer.subject_token_type) == ("jwt", None)
     assert issuer.algorithms == DEFAULT_ALGORITHMS
     assert (issuer.scope_claim, issuer.audience_claim) == (("scope", "scp"), "aud")
     assert (issuer.keys_stale, issuer.leeway, issuer.allow_plain_http) == (86400.0, 30.0, False)

@@ -1,0 +1,152 @@
+"""What an authorization server says of a token that nobody else can read, or may have withdrawn (RFC 7662).
+
+An answer is believed for its own token only, no longer than ``max_age`` and never past its ``exp``. What the claims
+must say is judged by the callers; that there are any, and that they are well-formed, is made sure of here.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+from cachetools import LRUCache
+
+from sidecar.model.claims import ClaimError, instant
+from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.tokens import ACCESS_TOKEN
+from sidecar.oauth.server import AuthorizationServer, ErrorReply, ServerError, ServerUnavailable, TokenReply
+
+REMEMBERED_BYTES: Final = 16 * 1024 * 1024  # of answers about active tokens
+#: Answers about others. Anybody can make us ask for these, so they never push out an active one.
+REMEMBERED_INACTIVE: Final = 1_000
+INACTIVE_MAX_AGE: Final = 10.0  # seconds: a token that is not valid yet may become so
+_CODES: Final = frozenset(
+    {"invalid_client", "invalid_request", "invalid_token", "unauthorized_client", "access_denied"}
+)
+
+
+class IntrospectionUnavailable(Exception):
+    """The server gave no answer that can be used. retry_after: seconds; reason: constant text."""
+
+    def __init__(self, retry_after: float, reason: str) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """claims: None where the token is not active. until: monotonic seconds, after which somebody asks again."""
+
+    claims: Mapping[str, Any] | None = field(repr=False)
+    until: float
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes to remember."""
+        return 512 + len(repr(self.claims))
+
+
+class Introspection:
+    """Asks one server about tokens, and remembers what it said.
+
+    server: the one whose introspection endpoint is asked. token_type: the URI of what it is asked about.
+    max_age: seconds for which an answer about an active token is believed; 0 asks every time.
+    observed: called with ``success`` or ``failure`` after every question.
+    """
+
+    def __init__(
+        self,
+        server: AuthorizationServer,
+        *,
+        token_type: str,
+        max_age: float,
+        clock: Clock = SYSTEM_CLOCK,
+        observed: Callable[[str], None] | None = None,
+    ) -> None:
+        self._server = server
+        # RFC 7662 §2.1: the registry knows access and refresh tokens; another type has no hint.
+        self._hint = (("token_type_hint", "access_token"),) if token_type == ACCESS_TOKEN else ()
+        self._max_age = max_age
+        self._clock = clock
+        self._observed = observed
+        self._active: LRUCache[bytes, _Answer] = LRUCache(REMEMBERED_BYTES, lambda answer: answer.size)
+        self._inactive: LRUCache[bytes, _Answer] = LRUCache(REMEMBERED_INACTIVE)
+        self._flights: dict[bytes, asyncio.Task[_Answer]] = {}
+
+    async def introspect(self, token: str) -> Mapping[str, Any] | None:
+        """Return what the server says of an active token, None where it is not active.
+
+        Whoever asks about the same token meanwhile gets the same answer. IntrospectionUnavailable: there is none that
+        can be used. Cancelling leaves the question to the others who wait for it.
+        """
+        digest = sha256(token.encode()).digest()
+        now = self._clock.monotonic()
+        for remembered in (self._active, self._inactive):
+            if (answer := remembered.get(digest)) is not None and now < answer.until:
+                return answer.claims
+        flight = self._flights.get(digest)
+        if flight is None:
+            flight = self._flights[digest] = asyncio.create_task(self._ask(token, digest))
+            flight.add_done_callback(lambda done: self._landed(digest, done))
+        return (await asyncio.shield(flight)).claims
+
+    async def close(self) -> None:
+        """Give up all questions under way."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    def _landed(self, digest: bytes, flight: asyncio.Task[_Answer]) -> None:
+        self._flights.pop(digest, None)
+        if not flight.cancelled():
+            flight.exception()  # whoever waited has it; where all of them left, nobody is to be told
+
+    async def _ask(self, token: str, digest: bytes) -> _Answer:
+        try:
+            answer = await self._answer(token)
+        except IntrospectionUnavailable:
+            self._tell("failure")
+            raise
+        self._tell("success")
+        self._active.pop(digest, None)
+        (self._inactive if answer.claims is None else self._active)[digest] = answer
+        return answer
+
+    async def _answer(self, token: str) -> _Answer:
+        try:
+            reply = await self._server.token_request([("token", token), *self._hint])
+        except ServerUnavailable as error:
+            raise IntrospectionUnavailable(error.retry_after, f"introspection: {error.reason}") from None
+        except ServerError as error:
+            raise _unavailable(error.reason) from None
+        if isinstance(reply, ErrorReply):
+            # Of a token that it does not know, a server says that it is not active; an error is about us (§2.3).
+            # A code that nobody knows may be anything, even the token.
+            code = reply.error if reply.error in _CODES else "without an OAuth error code that is known"
+            raise _unavailable(f"the server said {reply.status} {code}")
+        return self._read(reply)
+
+    def _read(self, reply: TokenReply) -> _Answer:
+        """Read an answer. Only JSON's own true and false say anything (§2.2): "false" would be taken for true."""
+        active = reply.members.get("active")
+        if not isinstance(active, bool):
+            raise _unavailable("the reply does not say whether the token is active")
+        if not active:
+            return _Answer(None, reply.sent + min(self._max_age, INACTIVE_MAX_AGE))
+        try:
+            expires_at = instant(reply.members, "exp")
+        except ClaimError as error:
+            raise _unavailable(str(error)) from None
+        left = self._max_age if expires_at is None else min(self._max_age, expires_at - reply.sent_wall)
+        return _Answer(reply.members, reply.sent + left)
+
+    def _tell(self, outcome: str) -> None:
+        if self._observed is not None:
+            self._observed(outcome)
+
+
+def _unavailable(reason: str) -> IntrospectionUnavailable:
+    return IntrospectionUnavailable(1.0, f"introspection: {reason}")
