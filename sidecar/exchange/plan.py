@@ -82,7 +82,7 @@ class Plan:
         except ServerReplyUnusable as error:
             raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason) from None
         if isinstance(answer, ErrorReply):
-            raise self._refusal_of(answer)
+            raise self._refusal_of(answer, subject)
         signed = peek_issued(answer.members)
         verified = await self._verified(answer.members, signed.claims.get("iss")) if signed is not None else "taken"
         reply = read(
@@ -107,10 +107,13 @@ class Plan:
         )
         return reply.token, times
 
-    def _refusal_of(self, answer: ErrorReply) -> Refused:
+    def _refusal_of(self, answer: ErrorReply, subject: Subject) -> Refused:
         """The refusal that an OAuth error maps to; the code decides, its text is shown to nobody."""
         cause = self.dialect.cause_of(answer.error, answer.description) if answer.error is not None else None
-        finding = f"the authorization server said {answer.status} {answer.error or 'without an OAuth error code'}"
+        code = answer.error or "without an OAuth error code"
+        if cause is None and code in subject.token:
+            code = "with a part of the token for a code"
+        finding = f"the authorization server said {answer.status} {code}"
         if cause is None:
             return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding)
         kind, finding = KINDS[cause], f"{finding} ({cause})"

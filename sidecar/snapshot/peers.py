@@ -20,7 +20,6 @@ from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.plan import IssuedKeys
 from sidecar.exchange.workload import WorkloadTokenFile
 from sidecar.model.clock import Clock
-from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 from sidecar.oauth.client_auth import CLIENT_AUTHENTICATION, ClientAuthentication, TokenEndpoint
 from sidecar.oauth.http import PeerClient
 from sidecar.oauth.introspection import Introspection
@@ -110,9 +109,7 @@ class _Compiler:
             )
             self._peers.closers.append(keys.close)
             self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
-        token_type = section.subject_token_type
-        if token_type is None:
-            token_type = TOKEN_TYPES["id_token"] if profile is Profile.ID_TOKEN else ACCESS_TOKEN
+        token_type = self._loaded.config.token_type_of(section)
         asked = None
         if introspection is not None:
             where = metadata if introspection.endpoint is None else TokenEndpoint(introspection.endpoint, iss)

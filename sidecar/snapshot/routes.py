@@ -99,7 +99,7 @@ def misfits_of(loaded: Loaded, index: int, route: Route, dialects: Mapping[str, 
         yield loaded.problem(("routes", index, "exchange", *misfit.key), misfit.why)
     for name in sorted(route.subject.issuers):
         issuer = loaded.config.trusted_issuers[name]
-        if (why := misfit_of_type(dialect, issuer.subject_token_type)) is not None:
+        if (why := misfit_of_type(dialect, loaded.config.token_type_of(issuer))) is not None:
             yield loaded.problem(("trusted_issuers", name, "subject_token_type"), f"route {route.name}: {why}")
 
 

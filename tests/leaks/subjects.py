@@ -9,7 +9,7 @@ from tests.leaks.stage import Stage
 from tests.oauth.test_introspection import HOSTILE
 from tests.support.canary import Canary
 from tests.support.gateway import get
-from tests.support.scripted import Asked, Reply, granted, replied
+from tests.support.scripted import Asked, Reply, granted, refused, replied
 
 
 def introspecting(says: Callable[[Asked], bytes], stage: Stage) -> Reply:
@@ -58,9 +58,19 @@ def _sub(asked: Asked) -> bytes:
     return replied({**json.loads(good(asked).split(b"\r\n\r\n", 1)[1]), "sub": [asked.form["token"]]})
 
 
+async def _code(stage: Stage) -> None:
+    async def refuse(asked: Asked) -> bytes:
+        return good(asked) if "token" in asked.form else refused(asked.form["subject_token"])
+
+    token = stage.evidence.token("opaque token", Canary.fresh("opaque-token").text)
+    stage.server.reply = refuse
+    assert b"exchange-unusable" in await stage.send(get("/opaque", token=token))
+
+
 SUBJECTS: Mapping[str, Callable[[Stage], Awaitable[None]]] = {
     "opaque: good": opaque(good),
     "opaque: an error": opaque(bad),
+    "opaque: an error code of the exchange": _code,
     "opaque: not active": opaque(lambda _: replied({"active": False})),
     "opaque: a subject that is none": opaque(_sub),
     **{f"opaque: {name}": opaque(_hostile(name)) for name in ("a page", "huge", "a redirect", "active as text")},

@@ -9,6 +9,7 @@ from sidecar.config.schema.include import Include
 from sidecar.config.schema.routes import Exchange, Route
 from sidecar.config.schema.servers import AuthorizationServer, TrustedIssuer, WorkloadToken
 from sidecar.config.schema.types import Many, Name, Version
+from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 
 
 @section
@@ -50,3 +51,10 @@ class Config(Section):
         if trusted.authorization_server is None:
             return trusted.issuer or ""
         return self.authorization_servers[trusted.authorization_server].issuer or ""
+
+    @staticmethod
+    def token_type_of(trusted: TrustedIssuer) -> str:
+        """Return the URI by which an exchange calls a trusted issuer's tokens."""
+        if trusted.subject_token_type is not None:
+            return trusted.subject_token_type
+        return TOKEN_TYPES["id_token"] if trusted.token_profile == "id_token" else ACCESS_TOKEN
