@@ -97,13 +97,18 @@ class Exchanger:
         Refused: with the kind of refusal that the failure maps to; nothing may be forwarded then.
         """
         actor = plan.actor.current() if plan.actor is not None else None
-        errand = _Errand(plan, plan.asker.ask(subject, actor), subject, actor, request)
+        ask = plan.asker.ask(subject, actor)
         now = self._clock.monotonic()
-        entry, result = self.cache.get(errand.ask.key, now), CacheResult.HIT
+        entry, result = self.cache.get(ask.key, now), CacheResult.HIT
         if entry is None:
-            entry, result = await self._missed(errand, now)
+            entry, result = await self._missed(_Errand(plan, ask, subject, actor, request), now)
         refusal = judge(entry.token, plan.exchange.expect, subject)
-        if refusal is None and result is CacheResult.HIT and self._refresh(errand, entry, now):
+        if (
+            refusal is None
+            and result is CacheResult.HIT
+            and now >= entry.refresh_at
+            and self._refresh(_Errand(plan, ask, subject, actor, request), entry, now)
+        ):
             result = CacheResult.REFRESHED
         self._journal.looked_up(plan.route.name, result)
         if refusal is not None:
@@ -117,7 +122,7 @@ class Exchanger:
             cache=result,
             fragment=entry.fragment,
             waited=waited,
-            key=errand.ask.key,
+            key=ask.key,
             sent=entry.schedule.sent,
         )
 
@@ -164,7 +169,7 @@ class Exchanger:
 
     def _refresh(self, errand: _Errand, entry: Entry, now: float) -> bool:
         """Start an exchange in the background where one is due; the entry serves meanwhile."""
-        if now < entry.refresh_at or errand.flight in self._flights:
+        if errand.flight in self._flights:
             return False
         entry.refresh_at = now + REFRESH_INTERVAL
         self._fly(errand, CacheResult.REFRESHED)

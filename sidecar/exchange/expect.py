@@ -37,10 +37,12 @@ def _compare(claim: str, key: str, expected: Expected, found: frozenset[str]) ->
     """Compare a set with what is expected of it; where they differ, name the key that would allow it."""
     if expected.allowed is None:
         return None
-    if missing := expected.required - found:
-        return _unexpected(f"{claim} lacks {_listed(missing)}", f"exchange.expect.{key}: any")
-    if surplus := found - expected.allowed:
-        return _unexpected(f"{claim} holds {_listed(surplus)} beyond what was asked", f"exchange.expect.extra_{key}")
+    if not expected.required <= found:
+        missing = _listed(expected.required - found)
+        return _unexpected(f"{claim} lacks {missing}", f"exchange.expect.{key}: any")
+    if not found <= expected.allowed:
+        surplus = _listed(found - expected.allowed)
+        return _unexpected(f"{claim} holds {surplus} beyond what was asked", f"exchange.expect.extra_{key}")
     return None
 
 

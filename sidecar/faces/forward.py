@@ -4,13 +4,14 @@ Pure. The caller's hop-by-hop fields and credentials are taken out before anythi
 the caller names can remove it (RFC 9110 §7.6.1). The finished head is searched for the caller's token once more.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from sidecar.faces.challenges import CHALLENGE, passed_on
 from sidecar.model.decision import Decision
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, refuse
-from sidecar.model.request import Fields, RequestHead
+from sidecar.model.request import Fields, Named, RequestHead
 from sidecar.model.route import Route
 from sidecar.upstream.response import Response
 from sidecar.wire.fields import CREDENTIALS, FORWARDING, forwardable, serialize_head
@@ -41,13 +42,11 @@ def upstream_head(
     Refused (LEAK_GUARD): the caller's token is in it, by whatever way it came there.
     """
     upstream = route.upstream
-    dropped = _NEVER_FORWARDED | credentials
-    if upstream.drop_cookies:
-        dropped |= {b"cookie"}
     host = request.authority if upstream.preserve_host and request.authority else upstream.host_header
-    fields = [(b"Host", host), *forwardable(request.fields, dropped)]
+    fields = [(b"Host", host), *forwardable(request.fields, _dropped(credentials, upstream.drop_cookies))]
     if listener.direction is Direction.INGRESS:
-        fields += _forwarding_fields(request, trusted_peer=trusted_peer)
+        hop = (request.peer, request.scheme, request.authority)
+        fields += _forwarding_fields(*hop, request.named) if trusted_peer else _first_hop(*hop)
     if request.chunked or request.content_length is not None:
         fields.append(request_framing(request.content_length))
     hops = [*request.values(b"via"), b"%d.%d %b" % (*request.version, own_via)]
@@ -125,27 +124,41 @@ def _strip(path: bytes, prefix: bytes) -> bytes:
     return b"/" + b"/".join(segments)
 
 
-def _forwarding_fields(request: RequestHead, *, trusted_peer: bool) -> list[tuple[bytes, bytes]]:
-    """Who called, as applications behind a proxy read it (RFC 7239, and the fields that came before it)."""
-    peer = request.peer.encode() if request.peer is not None else None
+@lru_cache(maxsize=64)
+def _dropped(credentials: frozenset[bytes], drop_cookies: bool) -> frozenset[bytes]:
+    return _NEVER_FORWARDED | credentials | ({b"cookie"} if drop_cookies else set())
+
+
+@lru_cache(maxsize=1024)
+def _first_hop(peer: str | None, scheme: str, authority: bytes) -> Fields:
+    """The forwarding fields where nobody is believed about earlier hops: the same for many requests."""
+    return tuple(_forwarding_fields(peer, scheme, authority, {}))
+
+
+def _forwarding_fields(peer_name: str | None, scheme: str, authority: bytes, named: Named) -> list[tuple[bytes, bytes]]:
+    """Who called, as applications behind a proxy read it (RFC 7239, and the fields that came before it).
+
+    named: what the peer says of earlier hops, by the names of fields.
+    """
+    peer = peer_name.encode() if peer_name is not None else None
     fields: list[tuple[bytes, bytes]] = []
 
     def said(name: bytes) -> list[bytes]:
-        return request.values(name) if trusted_peer else []
+        return named.get(name, [])
 
     chain = [*said(b"x-forwarded-for"), *([peer] if peer is not None else [])]
     if chain:
         fields.append((b"X-Forwarded-For", b", ".join(chain)))
-    if host := b", ".join(said(b"x-forwarded-host")) or request.authority:
+    if host := b", ".join(said(b"x-forwarded-host")) or authority:
         fields.append((b"X-Forwarded-Host", host))
-    fields.append((b"X-Forwarded-Proto", b", ".join(said(b"x-forwarded-proto")) or request.scheme.encode()))
+    fields.append((b"X-Forwarded-Proto", b", ".join(said(b"x-forwarded-proto")) or scheme.encode()))
     if ports := said(b"x-forwarded-port"):
         fields.append((b"X-Forwarded-Port", b", ".join(ports)))
     if (real := b", ".join(said(b"x-real-ip")) or peer) is not None:
         fields.append((b"X-Real-IP", real))
-    ours = [b"for=" + _node(peer), b"proto=" + request.scheme.encode()]
-    if request.authority:  # HTTP/1.0 may name none
-        ours.insert(1, b'host="%b"' % request.authority)
+    ours = [b"for=" + _node(peer), b"proto=" + scheme.encode()]
+    if authority:  # HTTP/1.0 may name none
+        ours.insert(1, b'host="%b"' % authority)
     fields.append((b"Forwarded", b", ".join([*said(b"forwarded"), b";".join(ours)])))
     return fields
 

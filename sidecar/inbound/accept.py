@@ -6,12 +6,13 @@ framing that leave no second reading. Anything else is refused before a route is
 
 import re
 from functools import lru_cache
+from itertools import chain
+from secrets import token_hex
 from typing import Final, Protocol
-from uuid import uuid4
 
 from sidecar.model.listener import Listener
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
-from sidecar.model.request import Fields, RequestHead
+from sidecar.model.request import Fields, Named, RequestHead, by_name
 from sidecar.wire.fields import CREDENTIALS, FORWARDING
 from sidecar.wire.grammar import GrammarError, host_of
 from sidecar.wire.target import split
@@ -50,7 +51,7 @@ GUARDED: Final = frozenset(
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _VERSIONS: Final = ((1, 1), (1, 0))
-_NOTED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"x-request-id", b"via"})
+_NONE: Final[list[bytes]] = []
 
 _host_of = lru_cache(maxsize=1024)(host_of)
 
@@ -69,14 +70,15 @@ def accept(
     if message.method in ("CONNECT", "TRACE"):
         raise refuse(Kind.NOT_SUPPORTED, "The method is not supported.", close=True)
     target_bytes = message.path.encode("utf-8", "surrogateescape")
-    noted = _note(message.raw_headers, guarded)
+    named = by_name(message.raw_headers)
+    _refuse_aliases(named, guarded)
     _check_size(target_bytes, message.raw_headers, listener.max_header_bytes)
-    chunked, content_length = _framing(message, noted)
-    if own_via is not None and own_via in b",".join(noted.get(b"via", ())):
+    chunked, content_length = _framing(message, named)
+    if own_via is not None and b"via" in named and own_via in b",".join(named[b"via"]):
         raise refuse(Kind.LOOP, "The request came back to the gateway that sent it.")
     try:
         target = split(target_bytes)
-        authority = _authority(message, noted, target.authority)
+        authority = _authority(message, named, target.authority)
         host = _host_of(authority) if authority else ""
     except GrammarError as error:
         raise refuse(Kind.INVALID_REQUEST, f"Bad request: {error}.") from None
@@ -95,33 +97,28 @@ def accept(
         peer=peer,
         content_length=content_length,
         chunked=chunked,
-        expects_continue=_expects_continue(message, noted),
-        request_id=_request_id(noted),
+        expects_continue=_expects_continue(message, named),
+        request_id=_request_id(named),
+        named=named,
     )
 
 
-def _note(fields: Fields, guarded: frozenset[bytes]) -> dict[bytes, list[bytes]]:
-    """Collect the fields that decide something, and refuse aliases of guarded names."""
-    noted: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        lowered = name.lower()
-        if lowered in _NOTED:
-            noted.setdefault(lowered, []).append(value)
-        elif b"_" in lowered and lowered.replace(b"_", b"-") in guarded:
+def _refuse_aliases(named: Named, guarded: frozenset[bytes]) -> None:
+    for name in named:
+        if b"_" in name and name.replace(b"_", b"-") in guarded:
             raise refuse(Kind.INVALID_REQUEST, "A field name stands for one that the gateway sets.")
-    return noted
 
 
 def _check_size(target: bytes, fields: Fields, most: int) -> None:
     if len(target) > most:
         raise refuse(Kind.TOO_LARGE, "The request target is too long.", oversize=Oversize.TARGET, close=True)
-    if len(target) + sum(len(name) + len(value) + 4 for name, value in fields) > most:
+    if len(target) + sum(map(len, chain.from_iterable(fields))) + 4 * len(fields) > most:
         raise refuse(Kind.TOO_LARGE, "The request's head is too large.", oversize=Oversize.HEADERS, close=True)
 
 
-def _framing(message: Message, noted: dict[bytes, list[bytes]]) -> tuple[bool, int | None]:
+def _framing(message: Message, named: Named) -> tuple[bool, int | None]:
     """Whether the body is chunked, and its length (RFC 9112 §6.1 to §6.3, strict: no second reading)."""
-    codings, lengths = noted.get(b"transfer-encoding", []), noted.get(b"content-length", [])
+    codings, lengths = named.get(b"transfer-encoding", _NONE), named.get(b"content-length", _NONE)
     if codings and (lengths or message.version == (1, 0)):
         raise _bad_framing()
     if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
@@ -135,9 +132,9 @@ def _bad_framing() -> Refused:
     return refuse(Kind.INVALID_REQUEST, "The request's framing is ambiguous.", close=True)
 
 
-def _authority(message: Message, noted: dict[bytes, list[bytes]], target_authority: bytes | None) -> bytes:
+def _authority(message: Message, named: Named, target_authority: bytes | None) -> bytes:
     """The effective authority (RFC 9112 §3.2.2): exactly one Host, and equal to an absolute target's."""
-    hosts = noted.get(b"host", [])
+    hosts = named.get(b"host", _NONE)
     if len(hosts) > 1 or (not hosts and message.version == (1, 1)):
         raise refuse(Kind.INVALID_REQUEST, "There must be exactly one Host.", close=True)
     host = hosts[0] if hosts else b""
@@ -148,8 +145,8 @@ def _authority(message: Message, noted: dict[bytes, list[bytes]], target_authori
     return target_authority or host
 
 
-def _expects_continue(message: Message, noted: dict[bytes, list[bytes]]) -> bool:
-    expectations = noted.get(b"expect", [])
+def _expects_continue(message: Message, named: Named) -> bool:
+    expectations = named.get(b"expect", _NONE)
     if not expectations or message.version == (1, 0):
         return False
     if len(expectations) > 1 or expectations[0].lower() != b"100-continue":
@@ -157,8 +154,8 @@ def _expects_continue(message: Message, noted: dict[bytes, list[bytes]]) -> bool
     return True
 
 
-def _request_id(noted: dict[bytes, list[bytes]]) -> str:
-    given = noted.get(b"x-request-id", [])
+def _request_id(named: Named) -> str:
+    given = named.get(b"x-request-id", _NONE)
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
-    return uuid4().hex
+    return token_hex(16)
