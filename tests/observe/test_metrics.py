@@ -24,6 +24,7 @@ CONTRACT = {
     "cache_bytes": set(),
     "cache_evictions_total": {"reason"},
     "leak_guard_total": {"route"},
+    "issued_token_refusals_total": {"route", "result"},
     "authorization_server_available": {"authorization_server"},
     "trusted_issuer_available": {"issuer"},
     "jwks_refreshes_total": {"issuer", "outcome"},
