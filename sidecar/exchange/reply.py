@@ -12,7 +12,7 @@ from typing import Any, Final
 from sidecar.exchange.details import granted_details
 from sidecar.exchange.dialects import Dialect
 from sidecar.exchange.grants import GRANTS
-from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, texts
+from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, of_another_kind, texts
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Exchange
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, IssuedToken, Subject, act_chain, token_id
@@ -67,6 +67,8 @@ def read(
     token_type = _issued_token_type(members, exchange, dialect)
     scope = _reply_scope(members, dialect)
     claims = signed.claims if signed is not None else {}
+    if token_type in (ACCESS_TOKEN, JWT) and of_another_kind(claims):
+        raise _unusable("the issued token's claims say that it is no access token")
     try:
         issued_exp = _times(claims, now_wall)
         actors = act_chain(claims) if signed is not None else None

@@ -211,3 +211,13 @@ def test_what_was_granted_of_the_details_is_kept() -> None:
             reading(asks, authorization_details=wider)
         assert "authorization_details" in caught.value.refusal.finding
     assert reading(authorization_details=granted).token.authorization_details == ()
+
+
+@pytest.mark.parametrize("claims", [{"nonce": "n"}, {"at_hash": "h"}, {"typ": "ID"}, {"typ": "Offline"}])
+def test_an_id_token_is_no_access_token_but_may_be_asked_for(claims: dict[str, Any]) -> None:
+    token = jwt(**claims)
+    with pytest.raises(Refused) as raised:
+        reading(access_token=token)
+    assert "no access token" in raised.value.refusal.finding
+    asks = exchange(requested_token_type=TOKEN_TYPES["id_token"])
+    assert reading(asks, access_token=token, issued_token_type=TOKEN_TYPES["id_token"]).token.token == token

@@ -1,6 +1,7 @@
 """An authorization server at its worst, end to end: whatever it says, nothing leaves that should not."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -63,6 +64,13 @@ UNUSABLE = {
     "HTML": replied(BODY, content_type=b"text/html"),
     "another JSON": replied(BODY, content_type=b"application/problem+json"),
     "no type": raw(),
+    "a page that calls itself JSON": replied(b"<!doctype html><title>Sign in</title>"),
+    "10 MiB": replied(b" " * (10 * 1024 * 1024) + BODY),
+    "a bomb": raw(
+        b"Content-Type: application/json",
+        b"Content-Encoding: gzip",
+        body=gzip.compress(b" " * (64 * 1024 * 1024) + BODY),
+    ),
     "compressed": raw(b"Content-Type: application/json", b"Content-Encoding: gzip"),
     "a redirect": raw(b"Location: http://127.0.0.1:1/", status=b"302 Found"),
     "a permanent redirect": raw(
@@ -86,9 +94,11 @@ UNUSABLE = {
     "a token beyond all size": granted("a" * 20_000),
     "no token_type": granted(token_type=None),
     "another token_type": granted(token_type="DPoP"),
+    "mac": granted(token_type="mac", mac_key="k", mac_algorithm="hmac-sha-256"),
     "N_A": granted(token_type="N_A"),
     "no issued_token_type": granted(issued_token_type=None),
     "a refresh token": granted(issued_token_type="urn:ietf:params:oauth:token-type:refresh_token"),
+    "an assertion": granted(issued_token_type="urn:ietf:params:oauth:token-type:saml2"),
     "an ID token": granted(issued_token_type="urn:ietf:params:oauth:token-type:id_token"),
     "a lifetime that is no number": granted(expires_in="soon"),
     "a lifetime in parts": granted(expires_in=1.5),
@@ -97,6 +107,60 @@ UNUSABLE = {
     "a scope beyond": granted(scope="orders.read orders.delete"),
     "a list for a scope": granted(scope=["orders.read"]),
 }
+#: What receipts and operators are told of each.
+REASONS = {
+    "the reply is not a JSON object": [
+        "no body",
+        "no JSON",
+        "an array",
+        "text",
+        "null",
+        "a number that is none",
+        "a member twice",
+        "something behind",
+        "a byte order mark",
+        "UTF-16",
+        "no UTF-8",
+        "a page that calls itself JSON",
+    ],
+    "the reply is too large": ["nested without end", "too large", "10 MiB"],
+    "the reply's content type is not JSON": ["form-encoded", "HTML", "another JSON", "no type", "no content"],
+    "the reply has a content coding": ["compressed", "a bomb"],
+    "the reply is a redirect": ["a redirect", "a permanent redirect"],
+    "the reply's status is not 200": ["created", "accepted"],
+    "the reply is a success and an error": ["a success and an error", "an error with 200"],
+    "the authorization server said 400 no_such_code": ["an error nobody knows"],
+    "the authorization server said 400 without an OAuth error code": [
+        "an error that is no text",
+        "an error without a code",
+    ],
+    "the authorization server said 403 without an OAuth error code": ["a page for an error"],
+    "access_token is missing or empty": ["no access_token", "an empty access_token", "a list for a token"],
+    "access_token holds bytes that no header may carry": [
+        "a token with a space",
+        "a token with a line break",
+        "a token that is not ASCII",
+    ],
+    "access_token is longer than 16 KiB": ["a token beyond all size"],
+    "token_type is not Bearer": ["no token_type", "another token_type", "N_A", "mac"],
+    "issued_token_type is missing; dialect_overrides.issued_token_type: lenient would allow it": [
+        "no issued_token_type"
+    ],
+    "issued_token_type is not what was asked for; exchange.requested_token_type asks for one": [
+        "a refresh token",
+        "an ID token",
+        "an assertion",
+    ],
+    "expires_in is no number of seconds": [
+        "a lifetime that is no number",
+        "a lifetime in parts",
+        "a lifetime beyond all time",
+        "a truth for a lifetime",
+    ],
+    "scope holds 'orders.delete' beyond what was asked; exchange.expect.extra_scope would allow it": ["a scope beyond"],
+    "scope is not text": ["a list for a scope"],
+}
+REASON_OF = {name: reason for reason, names in REASONS.items() for name in names}
 BROKEN = {
     "nothing": b"",
     "no HTTP": b"hello\r\n\r\n",
@@ -117,22 +181,29 @@ FAILURES = {
 }
 
 
-def hostile_jwts(sts: RunningSts) -> dict[str, str]:
-    """Issued tokens that this gateway can read, and must not use."""
+def test_every_unusable_reply_has_its_reason() -> None:
+    assert REASON_OF.keys() == UNUSABLE.keys()
+
+
+def hostile_jwts(sts: RunningSts) -> dict[str, tuple[str, str]]:
+    """Issued tokens that this gateway can read, and must not use, each with a part of the reason."""
     good: dict[str, Any] = {"aud": "orders-api", "scope": "orders.read"}
     token = sts.mint(**good)
     head, payload, _ = token.split(".")
     return {
-        "another audience": sts.mint(**{**good, "aud": "billing-api"}),
-        "one audience more": sts.mint(**{**good, "aud": ["orders-api", "billing-api"]}),
-        "no audience": sts.mint(**{**good, "aud": None}),
-        "one scope more": sts.mint(**{**good, "scope": "orders.read orders.delete"}),
-        "another subject": sts.mint("mallory", **good),
-        "expired": sts.mint(lifetime=-1, **good),
-        "not valid yet": sts.mint(nbf=4_000_000_000, **good),
-        "an act that is no chain": sts.mint(act="agent", **good),
-        "a time that is none": sts.mint(**good, nbf="now"),
-        "another signature": f"{head}.{payload}.{sts.mint(**good).split('.')[2]}",
+        "another audience": (sts.mint(**{**good, "aud": "billing-api"}), "aud lacks 'orders-api'"),
+        "one audience more": (sts.mint(**{**good, "aud": ["orders-api", "billing-api"]}), "aud holds 'billing-api'"),
+        "no audience": (sts.mint(**{**good, "aud": None}), "aud lacks 'orders-api'"),
+        "one scope more": (sts.mint(**{**good, "scope": "orders.read orders.delete"}), "scope holds 'orders.delete'"),
+        "another subject": (sts.mint("mallory", **good), "sub is another one"),
+        "expired": (sts.mint(lifetime=-1, **good), "has expired"),
+        "not valid yet": (sts.mint(nbf=4_000_000_000, **good), "is not valid yet"),
+        "an act that is no chain": (sts.mint(act="agent", **good), "act claim is malformed"),
+        "a time that is none": (sts.mint(**good, nbf="now"), "nbf claim is no time"),
+        "an ID token": (sts.mint(**good, nonce="n"), "it is no access token"),
+        "a hash of an access token": (sts.mint(**good, at_hash="h"), "it is no access token"),
+        "a refresh token": (sts.mint(**good, typ="Refresh"), "it is no access token"),
+        "another signature": (f"{head}.{payload}.{sts.mint(**good).split('.')[2]}", "signature does not verify"),
     }
 
 
@@ -159,6 +230,8 @@ async def test_a_failed_exchange(name: str, world: MakeWorld) -> None:
         token = here.sts.mint()
         assert await outcome(here, server, token) == (KINDS[kind].status, kind.value, 0)
         assert await exchanges(here) == [kind.value]
+        [told] = [line for line in await here.gateway.receipt_lines() if line["event"] == "exchange"]
+        assert told["finding"] == REASON_OF.get(name, told["finding"])
         assert len(here.gateway.app.exchanger.cache) == 0
         server.reply = granted()  # nothing of the failure is kept
         assert await outcome(here, server, token) == (200, "", 1)
@@ -182,11 +255,13 @@ async def test_a_reply_that_breaks_off(name: str, world: MakeWorld) -> None:
 async def test_hostile_jwts(world: MakeWorld) -> None:
     async with scripted_world(world) as (here, server):
         tokens = hostile_jwts(here.sts)
-        for name, issued in tokens.items():
+        for name, (issued, reason) in tokens.items():
             server.reply = granted(issued)
             token = here.sts.mint()
             assert await outcome(here, server, token) == (502, "exchange-unusable", 0), name
             assert len(here.gateway.app.exchanger.cache) == 0, name
+            told = [line for line in await here.gateway.receipt_lines() if line["event"] == "exchange"][-1]
+            assert reason in told["finding"], name
         server.reply = granted(here.sts.mint(aud="orders-api", scope="orders.read"))
         assert await outcome(here, server, here.sts.mint()) == (200, "", 1)
         assert await exchanges(here) == ["exchange-unusable"] * len(tokens) + ["allowed"]

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, texts
+from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, of_another_kind, texts
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,19 @@ def test_texts(claims: dict[str, Any], split: bool, found: list[str]) -> None:
 def test_no_texts(value: Any) -> None:
     with pytest.raises(ClaimError, match="aud is malformed"):
         texts({"aud": value}, "aud")
+
+
+@pytest.mark.parametrize(
+    ("claims", "another"),
+    [
+        ({}, False),
+        ({"typ": "Bearer", "sub": "alice"}, False),
+        ({"typ": ["ID"]}, False),
+        ({"nonce": "n"}, True),
+        ({"at_hash": "h"}, True),
+        ({"c_hash": None}, True),
+        *(({"typ": typ}, True) for typ in ("ID", "Refresh", "Offline", "Logout")),
+    ],
+)
+def test_tokens_that_say_they_are_of_another_kind(claims: dict[str, Any], another: bool) -> None:
+    assert of_another_kind(claims) is another
