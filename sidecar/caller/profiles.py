@@ -5,16 +5,10 @@ Pure. Here is only what kind a token is; whose it is, and whether it is alive an
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from sidecar.model.claims import ClaimError, texts
+from sidecar.model.claims import ClaimError, of_another_kind, texts
 from sidecar.model.tokens import ACCESS_TOKEN
-
-#: What an ID token holds and an access token does not (OpenID Connect Core §2, §3.1.3.6, §3.3.2.11).
-_OF_ID_TOKENS: Final = frozenset({"at_hash", "c_hash", "nonce"})
-#: What Keycloak's other tokens call themselves in a claim, and what other servers say a token is for.
-_OTHER_TYPS: Final = ("ID", "Refresh", "Offline", "Logout")
-_OTHER_USES: Final = ("id", "id_token", "refresh", "refresh_token")
 
 
 class Profile(StrEnum):
@@ -60,10 +54,7 @@ def _at_jwt(kind: str, claims: Mapping[str, Any]) -> str | None:
 
 
 def _not_access_token(claims: Mapping[str, Any]) -> str | None:
-    other = claims.get("typ") in _OTHER_TYPS or claims.get("token_use") in _OTHER_USES
-    if other or not _OF_ID_TOKENS.isdisjoint(claims):
-        return "the claims say that this is no access token"
-    return None
+    return "the claims say that this is no access token" if of_another_kind(claims) else None
 
 
 def _id_token(kind: str, claims: Mapping[str, Any], audience: frozenset[str]) -> str | None:

@@ -6,10 +6,11 @@ What a claim must say is the caller's to judge, and so is how a malformed one is
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: What ID tokens hold and access tokens do not (OpenID Connect Core §2, §3.1.3.6, §3.3.2.11), and what Keycloak's other
-#: tokens call themselves.
+#: What an ID token holds and an access token does not (OpenID Connect Core §2, §3.1.3.6, §3.3.2.11).
 _OF_ID_TOKENS: Final = frozenset({"at_hash", "c_hash", "nonce"})
-_OTHER_KINDS: Final = ("ID", "Refresh", "Offline", "Logout")
+#: What Keycloak's other tokens call themselves in a claim, and what other servers say a token is for.
+_OTHER_TYPS: Final = ("ID", "Refresh", "Offline", "Logout")
+_OTHER_USES: Final = ("id", "id_token", "refresh", "refresh_token")
 
 #: No honest instant or lifetime is larger; what is, is no number of seconds.
 MAX_SECONDS: Final = 10**10
@@ -26,7 +27,8 @@ class ClaimError(ValueError):
 
 def of_another_kind(claims: Mapping[str, Any]) -> bool:
     """Whether a token's claims say that it is no access token, but an ID, refresh or logout token."""
-    return bool(claims.keys() & _OF_ID_TOKENS) or claims.get("typ") in _OTHER_KINDS
+    other = claims.get("typ") in _OTHER_TYPS or claims.get("token_use") in _OTHER_USES
+    return other or not _OF_ID_TOKENS.isdisjoint(claims)
 
 
 def instant(claims: Mapping[str, Any], name: str) -> float | None:

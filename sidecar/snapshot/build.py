@@ -23,7 +23,7 @@ from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.peers import Peers, compile_peers
-from sidecar.snapshot.routes import compile_route, misfits_of
+from sidecar.snapshot.routes import compile_route
 from sidecar.upstream.errors import UpstreamConfigError
 from sidecar.upstream.pool import Pool
 
@@ -76,8 +76,6 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
     problems = list(peers.problems)
     tls = compile_listener_tls(loaded, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
-    for index, route in enumerate(compiled):
-        problems += misfits_of(loaded, index, route, peers.dialects)
     index_of = {route.name: index for index, route in enumerate(compiled)}
     problems += [
         loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)

@@ -70,7 +70,7 @@ class _Compiler:
     def compile(self) -> Peers:
         config = self._loaded.config
         for name, server in config.authorization_servers.items():
-            self._peers.dialects[name] = self._dialect(("authorization_servers", name, "dialect_overrides"), server)
+            self._peers.dialects[name] = _dialect(server)
         for name, issuer in config.trusted_issuers.items():
             with self._collecting(("trusted_issuers", name)):
                 self._issuer(name, issuer, config.issuer_of(issuer))
@@ -208,18 +208,6 @@ class _Compiler:
             self._peers.closers.append(keys.close)
             self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
 
-    def _dialect(self, path: Path, section: schema.AuthorizationServer) -> Dialect:
-        """The server's dialect with the grant and the overrides of the file, those that are good ones."""
-        dialect = DIALECTS[section.dialect]
-        dialect = replace(dialect, grant=section.grant or dialect.grant)
-        for switch, value in section.dialect_overrides.items():
-            try:
-                dialect = with_overrides(dialect, {switch: value})
-            except ValueError as error:
-                _, why = error.args
-                self._peers.problems.append(self._loaded.problem((*path, switch), why))
-        return dialect
-
     def _client_auth(self, server: str, section: schema.ClientAuth, dialect: Dialect) -> ClientAuthentication:
         make = CLIENT_AUTHENTICATION[section.method]
         observed = self._secret_observer(server)
@@ -269,3 +257,9 @@ class _Compiler:
     def _secret_observer(self, name: str) -> Callable[[str], None]:
         reloads = self._metrics.secret_reloads
         return lambda outcome: reloads.labels(name, outcome).inc()
+
+
+def _dialect(section: schema.AuthorizationServer) -> Dialect:
+    """The server's dialect, with the file's grant and switches."""
+    dialect = with_overrides(DIALECTS[section.dialect], section.dialect_overrides)
+    return replace(dialect, grant=section.grant or dialect.grant)

@@ -1,18 +1,16 @@
 """Compiles the routes section: schema in, values of ``model.route`` out. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sidecar.config.addresses import URL
 from sidecar.config.loaded import Loaded
 from sidecar.config.matches import match_of
-from sidecar.config.problems import ConfigProblem
 from sidecar.config.schema import Config, PeerTLS
 from sidecar.config.schema import Exchange as ExchangeSection
 from sidecar.config.schema import Expect as ExpectSection
 from sidecar.config.schema import Route as RouteSection
 from sidecar.exchange.dialects import Dialect
-from sidecar.exchange.dialects.fit import misfit_of_type, misfits
 from sidecar.model.route import (
     TLS,
     Exchange,
@@ -86,21 +84,6 @@ def _client_id(config: Config, server: str) -> str | None:
 
 def _bare_host(url: URL) -> str | None:
     return url.host.strip("[]") if url.host is not None else None
-
-
-def misfits_of(loaded: Loaded, index: int, route: Route, dialects: Mapping[str, Dialect]) -> Iterator[ConfigProblem]:
-    """Return what a compiled route can't ask of its server, at the keys that ask it."""
-    section = loaded.config.routes[index]
-    if section.exchange == "none" or route.exchange is None:
-        return
-    dialect = dialects[route.exchange.authorization_server]
-    given = section.exchange.expect.audience not in (None, "asked")
-    for misfit in misfits(dialect, route.exchange, audience_expected=given):
-        yield loaded.problem(("routes", index, "exchange", *misfit.key), misfit.why)
-    for name in sorted(route.subject.issuers):
-        issuer = loaded.config.trusted_issuers[name]
-        if (why := misfit_of_type(dialect, loaded.config.token_type_of(issuer))) is not None:
-            yield loaded.problem(("trusted_issuers", name, "subject_token_type"), f"route {route.name}: {why}")
 
 
 def _exchange(section: ExchangeSection, server: str, dialect: Dialect, client_id: str | None) -> Exchange:

@@ -69,7 +69,7 @@ def test_a_broken_file_is_told_word_for_word(tmp_path: Path) -> None:
 
 
 def test_a_file_may_be_larger_than_a_pipe(workshop: Workshop) -> None:
-    overrides = {"many": [f"value {number}" for number in range(20_000)]}
+    overrides = {"extra_scope": [f"value {number}" for number in range(20_000)]}
     loaded = workshop.load_with("authorization_servers.corp.dialect_overrides", overrides)
     assert len(pickle.dumps(loaded)) > 512 * 1024
     assert load_apart(workshop.directory / "sidecar.yaml") == loaded

@@ -87,6 +87,11 @@ routes:
 _BASIC: Final = (
     "    client_auth: {method: client_secret_basic, client_id: orders-gateway, client_secret_file: gateway.secret}"
 )
+#: Of those whose documentation tells no error codes; they are scripted to say what the RFC does.
+_ONE_CODE: Final = (
+    "Its error codes are not documented. RFC 8693 has one for a bad token and a bad request, so callers with a token "
+    "that this server refuses get 502; where you see it say so, map the code with `dialect_overrides: {errors: …}`."
+)
 _PLAIN: Final = "      audience: [orders-api]\n      scope: [orders.read]"
 
 SERVERS: Final[Mapping[str, Server]] = {
@@ -160,7 +165,7 @@ SERVERS: Final[Mapping[str, Server]] = {
     "connect2id": Server(
         "Connect2id server",
         DOCUMENTED,
-        ("A `TokenExchangeGrantHandler` plugin decides about types, targets and policy: its author knows them.",),
+        ("A `TokenExchangeGrantHandler` plugin decides about types, targets and policy: its author knows.", _ONE_CODE),
         _file(f"    issuer: https://login.example.com\n    dialect: connect2id\n{_BASIC}", _PLAIN),
     ),
     "pingam": Server(
@@ -173,6 +178,7 @@ SERVERS: Final[Mapping[str, Server]] = {
                 "script adds it when the token is issued."
             ),
             "Only tokens that the same realm issued can be exchanged.",
+            _ONE_CODE,
         ),
         _file(
             f"    issuer: https://am.example.com/am/oauth2/realms/root/realms/corp\n    dialect: pingam\n{_BASIC}",
@@ -189,6 +195,7 @@ SERVERS: Final[Mapping[str, Server]] = {
                 "Its documentation writes `urn:params:oauth:token-type:jwt`; say what your policy has as "
                 "`subject_token_type`."
             ),
+            _ONE_CODE,
         ),
         _file(f"    issuer: https://login.example.com\n    dialect: pingfederate\n{_BASIC}", _PLAIN),
     ),
@@ -198,6 +205,7 @@ SERVERS: Final[Mapping[str, Server]] = {
         (
             "The client has the *OAuth 2.0 Token Exchange* capability, not the older proprietary one.",
             "A token procedure decides what is issued: let it write what was asked for into `aud` and `scope`.",
+            _ONE_CODE,
         ),
         _file(f"    issuer: https://login.example.com/oauth/v2/oauth-anonymous\n    dialect: curity\n{_BASIC}", _PLAIN),
     ),

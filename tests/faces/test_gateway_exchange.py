@@ -463,3 +463,42 @@ async def test_the_embedded_server_says_no(world: MakeWorld) -> None:
     answer = await here.gateway.ask(get(token=here.sts.mint()))
     assert (answer.status, answer.kind, len(here.upstream.seen)) == (403, "insufficient-scope", 0)
     assert here.sts.exchanges == 1
+
+
+DETAILS = scripted.CONFIG.replace(
+    "scope: [orders.read]}", "scope: [orders.read], authorization_details: [{type: order, actions: [read, write]}]}"
+)
+
+
+async def test_authorization_details_are_asked_for_and_on_record(world: MakeWorld) -> None:
+    async with scripted_world(world, DETAILS) as (here, server):
+        narrower = {"type": "order", "actions": ["read"]}
+        server.reply = granted(authorization_details=[narrower])
+        assert await outcome(here, server, here.sts.mint()) == (200, "", 1)
+        assert server.asked[0].form["authorization_details"] == '[{"actions":["read","write"],"type":"order"}]'
+        for line in await here.gateway.receipt_lines():
+            assert line["requested"]["authorization_details"] == [{"type": "order", "actions": ["read", "write"]}]
+            assert line["issued_token"]["authorization_details"] == [narrower]
+        for wider in ([{**narrower, "actions": ["delete"]}], [narrower, {"type": "refund"}], [], None):
+            server.reply = granted(authorization_details=wider)
+            assert await outcome(here, server, here.sts.mint()) == (502, "exchange-unusable", 0)
+            told = (await here.gateway.receipt_lines())[-1]
+            assert "authorization_details" in told["finding"]
+
+
+async def test_the_jwt_bearer_grant(world: MakeWorld) -> None:
+    config = scripted.CONFIG.replace("timeout: 2s", "timeout: 2s\n    grant: jwt-bearer")
+    async with scripted_world(world, config) as (here, server):
+        server.reply = granted(issued_token_type=None)  # it knows nothing of types
+        token = here.sts.mint()
+        assert await outcome(here, server, token) == (200, "", 1)
+        assert server.asked[0].form == {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "audience": "orders-api",
+            "scope": "orders.read",
+            "assertion": token,
+        }
+        assert await outcome(here, server, token) == (200, "", 1)
+        assert len(server.asked) == 1  # from the cache
+        server.reply = granted(token := here.sts.mint(), issued_token_type=None)
+        assert await outcome(here, server, token) == (502, "exchange-unusable", 0)  # its own token back

@@ -296,7 +296,9 @@ async def test_a_server_whose_tokens_callers_present_too_is_judged_by_the_same_k
     ],
 )
 async def test_the_grant_is_the_dialects_or_the_servers_own(folder: Folder, keys: str, grant: str) -> None:
-    text = PEERS.replace("client_auth", f"{keys}client_auth") + ROUTE
+    fitting = "exchange: {scope: [x/orders.read], expect: {audience: [orders-api]}}"
+    route = ROUTE.replace("exchange: {audience: [orders-api], scope: [orders.read]}", fitting)
+    text = PEERS.replace("client_auth", f"{keys}client_auth") + route
     async with closing(compiled(folder, text)) as peers:
         assert peers.dialects["corp"].grant == grant
 
@@ -340,26 +342,6 @@ async def test_a_workload_token(folder: Folder) -> None:
 
 def with_server(keys: str) -> str:
     return PEERS.replace("client_auth: {method: none, client_id: gateway}", keys) + ROUTE
-
-
-@pytest.mark.parametrize(
-    ("switch", "value", "message"),
-    [
-        ("no_such", "1", "no such switch; there are "),
-        ("form_encoding", "1", "must be one of true, false"),
-        ("issued_token_type", "maybe", "must be one of strict, lenient"),
-        ("extra_scope", "openid", "must be a list of text"),
-        ("errors", "{x: no-route}", "must map error codes to one of "),
-        ("described_errors", "[x]", "must be a list of {error, description, cause}"),
-    ],
-)
-def test_dialect_overrides_that_are_none(folder: Folder, switch: str, value: str, message: str) -> None:
-    text = with_server(
-        f"dialect_overrides: {{assertion_audience: issuer, {switch}: {value}}}, client_auth: {{method: none}}"
-    )
-    [complaint] = folder.complaints(text)
-    where = place(text, f"{value}}}, client_auth", f"authorization_servers.corp.dialect_overrides.{switch}")
-    assert complaint.startswith(where + message)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +389,6 @@ trusted_issuers:
 authorization_servers:
   corp:
     issuer: https://login.example
-    dialect_overrides: {no_such: 1, nor_this: 2}
     client_auth: {method: private_key_jwt, client_id: gw, key_file: bad.pem, algorithm: ES256}
 routes:
   - name: one
@@ -423,8 +404,6 @@ routes:
     assert found == [
         "gateway.listeners.one.tls",
         "trusted_issuers.corp.tls",
-        "authorization_servers.corp.dialect_overrides.no_such",
-        "authorization_servers.corp.dialect_overrides.nor_this",
         "authorization_servers.corp.client_auth",
         "routes.0.upstream.tls",
         "routes.1.match",

@@ -331,20 +331,5 @@ def test_a_dialect_may_want_a_type_to_be_requested(folder: Folder) -> None:
     assert (stock.requested_token_type, own.requested_token_type) == (TOKEN_TYPES["access_token"], TOKEN_TYPES["jwt"])
 
 
-def test_what_the_server_does_not_take_is_told_where_it_is_asked(folder: Folder) -> None:
-    peers = PEERS.replace("audience: [gateway]", "audience: [gateway], subject_token_type: jwt")
-    text = peers.replace("client_auth", "dialect: keycloak, client_auth") + ROUTE.replace(
-        "scope: [orders.read]", "resource: ['https://x.example']"
-    )
-    resource, types = sorted(folder.complaints(text))
-    assert resource.startswith("routes.yaml:12:")
-    assert resource.endswith(": routes.0.exchange.resource: the server takes no resource")
-    assert types.startswith("routes.yaml:4:")
-    assert ": trusted_issuers.corp.subject_token_type: route orders: the server trades no tokens of this" in types
-    overrides = "dialect_overrides: {resource: many, subject_token_types: []}, client_auth"
-    for right in (text.replace("keycloak", "rfc8693"), text.replace("client_auth", overrides)):
-        assert list(folder.build(right).routes) == ["orders"]
-
-
 def test_the_default_is_verified_tls() -> None:
     assert peer_tls(None) == TLS()

@@ -17,7 +17,7 @@ class Dialect:
 
     grant: a name in ``grants.GRANTS``.
 
-    What it may be asked for, held against every route when the configuration is compiled:
+    What it may be asked for, held against every route when the configuration is read:
 
     audience: ``many`` takes any number, ``one`` wants exactly one, ``none`` takes none. resource: likewise.
     scope: whether there has to be one.

@@ -1,6 +1,6 @@
 """What a route may not ask of a server because its dialect says that it refuses it, or takes no notice.
 
-Told when the configuration is compiled: a server that takes no notice of an audience or an actor token would issue
+Told when the configuration is read: a server that takes no notice of an audience or an actor token would issue
 another token than the one that was meant. RFC 8693 §2.1, RFC 8707 §2. Pure.
 """
 
@@ -14,10 +14,14 @@ from sidecar.model.route import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """One thing that can't be asked for. key: of the route's ``exchange``."""
+    """One thing that can't be asked for.
+
+    key: of the route's ``exchange``. switch: of the dialect that says so, if one does.
+    """
 
     key: tuple[str, ...]
     why: str
+    switch: str | None
 
 
 def misfits(dialect: Dialect, exchange: Exchange, *, audience_expected: bool) -> Iterator[Misfit]:
@@ -27,19 +31,22 @@ def misfits(dialect: Dialect, exchange: Exchange, *, audience_expected: bool) ->
     """
     names_types = GRANTS[dialect.grant].names_types
     if dialect.audience == "none" and exchange.audience:
-        yield Misfit(("audience",), "the server takes no audience; say what its tokens are for in expect.audience")
+        why = "the server takes no audience; say what its tokens are for in expect.audience"
+        yield Misfit(("audience",), why, "audience")
     if dialect.audience == "one" and len(exchange.audience) != 1:
-        yield Misfit(("audience",), "the server wants exactly one audience")
+        yield Misfit(("audience",), "the server wants exactly one audience", "audience")
     if dialect.resource == "none" and exchange.resource:
-        yield Misfit(("resource",), "the server takes no resource")
+        yield Misfit(("resource",), "the server takes no resource", "resource")
     if dialect.scope == "required" and not exchange.scope:
-        yield Misfit(("scope",), "the server wants a scope")
+        yield Misfit(("scope",), "the server wants a scope", "scope")
     if exchange.actor_token is not None and not (names_types and dialect.actor_token):
-        yield Misfit(("actor_token",), "the server takes no notice of an actor token")
+        why = "the server takes no notice of an actor token"
+        yield Misfit(("actor_token",), why, "actor_token" if names_types else None)
     if exchange.requested_token_type is not None and not names_types:
-        yield Misfit(("requested_token_type",), f"the grant {dialect.grant} names no types of tokens")
+        yield Misfit(("requested_token_type",), f"the grant {dialect.grant} names no types of tokens", None)
     if dialect.expect_audience == "listed" and not audience_expected:
-        yield Misfit(("expect", "audience"), "missing; the server is told no audience, so list what its tokens are for")
+        why = "missing; the server is told no audience, so list what its tokens are for"
+        yield Misfit(("expect", "audience"), why, "expect_audience")
 
 
 def misfit_of_type(dialect: Dialect, token_type: str) -> str | None:
@@ -47,4 +54,4 @@ def misfit_of_type(dialect: Dialect, token_type: str) -> str | None:
     taken = dialect.subject_token_types
     if not GRANTS[dialect.grant].names_types or not taken or token_type in taken:
         return None
-    return f"the server trades no tokens of this type, but {', '.join(taken)}"
+    return f"the server trades {', '.join(taken)}, not {token_type}"

@@ -77,7 +77,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
         # Auth0, on-behalf-of token exchange. The client becomes the actor, at most five deep. 401 is said of a bad
         # subject token and of bad credentials alike; wrong credentials are access_denied, "Unauthorized", an
         # unknown API "Service not found".
-        # Source: auth0/docs-v2, on-behalf-of-token-exchange/get-token.mdx.
+        # Sources: auth0/docs-v2, on-behalf-of-token-exchange/get-token.mdx; the texts are those of its other grants.
         "auth0": Dialect(
             audience="one",
             resource="none",

@@ -11,7 +11,7 @@ from sidecar.commands.exchange.watch import Watch
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
 from tests.support.vendors import VENDORS, Vendor, vendor_server
-from tests.support.vendors.exchanges import Case, cases, loaded, subject_token
+from tests.support.vendors.exchanges import Case, cases, prepared, subject_token
 from tests.support.vendors.server import State
 
 SERVER = "authorization_servers.corp"
@@ -22,7 +22,7 @@ ONE_CODE = {"rfc8693", "connect2id", "pingam", "pingfederate", "curity"}
 
 async def told(vendor: Vendor, port: int, folder: Path, case: Case) -> dict[str, Any]:
     vendor.state = State(**case.state)
-    file, watch = loaded(type(vendor), port, folder, case), Watch()
+    file, watch = prepared(type(vendor), port, folder, case).file, Watch()
     snapshot = build(file, Metrics("test"))
     return await Attempt(file, snapshot, snapshot.plans["orders"], subject_token(case), watch).made()
 

@@ -33,6 +33,17 @@ def test_an_isolated_include_stops_itself_alone(teams: Teams) -> None:
     assert loaded.place(("routes", 1)) == f"{teams.directory}/b/routes.yaml:1"
 
 
+def test_what_the_server_does_not_take_stops_the_include_that_asks_for_it(teams: Teams) -> None:
+    [server] = teams.platform["authorization_servers"].values()
+    server["dialect"] = "wso2"  # which wants exactly one audience
+    teams.include("a", route("two", exchange__audience=["a-x", "a-y"]), on_error="isolate")
+    loaded = teams.load()
+    assert [each.name for each in loaded.config.routes] == ["orders"]
+    [problem] = loaded.includes[0].problems
+    assert problem.path == "routes.0.exchange.audience"
+    assert problem.message.startswith("the server wants exactly one audience; authorization_servers.corp.")
+
+
 def test_it_keeps_its_last_good_files(teams: Teams) -> None:
     teams.include("a", route(), on_error="isolate")
     good = teams.load().includes

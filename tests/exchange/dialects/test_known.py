@@ -10,12 +10,13 @@ from typing import Any, get_args
 
 import pytest
 
+from sidecar.config import dialects
 from sidecar.exchange.dialects import DIALECTS, Dialect
 from sidecar.exchange.dialects.errors import Cause, DescribedError
 from sidecar.exchange.grants import GRANTS
 from sidecar.snapshot import peers
 from tests.support.vendors import VENDORS, vendor_server
-from tests.support.vendors.exchanges import carried_out, cases, loaded
+from tests.support.vendors.exchanges import carried_out, cases, prepared
 
 every_vendor = pytest.mark.parametrize("name", DIALECTS)
 
@@ -36,7 +37,7 @@ async def test_what_is_exchanged_with_it(name: str, tmp_path: Path) -> None:
     vendor = VENDORS[name]()
     async with vendor_server(vendor) as server:
         for case in cases(VENDORS[name]):
-            outcome = await carried_out(loaded(VENDORS[name], server.port, tmp_path, case), vendor, case)
+            outcome = await carried_out(prepared(VENDORS[name], server.port, tmp_path, case), vendor)
             assert (outcome.result, case.says in outcome.finding) == (case.expected, True), (case.name, outcome)
 
 
@@ -45,13 +46,14 @@ async def test_every_switch_is_noticed(name: str, tmp_path: Path, monkeypatch: p
     vendor = VENDORS[name]()
     unnoticed = []
     async with vendor_server(vendor) as server:
-        files = [(case, loaded(VENDORS[name], server.port, tmp_path, case)) for case in cases(VENDORS[name])]
-        as_it_is = [await carried_out(file, vendor, case) for case, file in files]
+        exchanges = [prepared(VENDORS[name], server.port, tmp_path, case) for case in cases(VENDORS[name])]
+        as_it_is = [await carried_out(exchange, vendor) for exchange in exchanges]
         for switch, value in flips(DIALECTS[name]):
-            flipped = replace(DIALECTS[name], **{switch: value})
-            monkeypatch.setattr(peers, "DIALECTS", {**DIALECTS, name: flipped})
-            for (case, file), before in zip(files, as_it_is, strict=True):
-                if await carried_out(file, vendor, case) != before:
+            flipped = {**DIALECTS, name: replace(DIALECTS[name], **{switch: value})}
+            monkeypatch.setattr(peers, "DIALECTS", flipped)
+            monkeypatch.setattr(dialects, "DIALECTS", flipped)
+            for exchange, before in zip(exchanges, as_it_is, strict=True):
+                if await carried_out(exchange, vendor) != before:
                     break
             else:
                 unnoticed.append((switch, value))

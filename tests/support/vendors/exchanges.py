@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import yaml
 
 from sidecar.caller.take import Credential
+from sidecar.config import dialects
 from sidecar.config.load import load
 from sidecar.config.loaded import Loaded
-from sidecar.config.problems import ConfigError
+from sidecar.config.problems import show
+from sidecar.config.tree import Part
 from sidecar.model.refusal import Refused
 from sidecar.oauth.jwt import jwk_set, sign
 from sidecar.observe.metrics import Metrics
@@ -247,21 +250,32 @@ def subject_token(case: Case) -> str:
     return sign(claims, KEY, "ES256")
 
 
-def loaded(vendor: type[Vendor], port: int, folder: Path, case: Case) -> Loaded:
-    """Return a case's configuration, loaded."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A case whose configuration is loaded, whether the dialect fits or not: that is judged when it is carried out."""
+
+    case: Case
+    content: Mapping[str, Any]
+    file: Loaded
+
+
+def prepared(vendor: type[Vendor], port: int, folder: Path, case: Case) -> Prepared:
+    """Load a case's configuration."""
     path = folder / f"{case.name.replace(' ', '-')}.yaml"
-    path.write_text(yaml.safe_dump({"version": 1, **configuration(vendor, port, folder, {"orders": case})}))
-    return load(path)
+    content = {"version": 1, **configuration(vendor, port, folder, {"orders": case})}
+    path.write_text(yaml.safe_dump(content))
+    with patch.object(dialects, "findings", lambda _: ()):
+        return Prepared(case, content, load(path))
 
 
-async def carried_out(file: Loaded, vendor: Vendor, case: Case) -> Outcome:
+async def carried_out(prepared: Prepared, vendor: Vendor) -> Outcome:
     """Make one exchange."""
+    case = prepared.case
     vendor.state = State(**case.state)
     vendor.forms.clear()
-    try:
-        snapshot = build(file, Metrics("test"))
-    except ConfigError as error:
-        return Outcome(MISFIT, " ".join(problem.path for problem in error.problems))
+    if misfits := list(dialects.findings(Part(prepared.content))):
+        return Outcome(MISFIT, " ".join(f"{show(misfit.path)}: {misfit.message}" for misfit in misfits))
+    snapshot = build(prepared.file, Metrics("test"))
     caller = subject_token(case)
     try:
         plan = snapshot.plans["orders"]
