@@ -12,9 +12,10 @@ from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Direction
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Route
+from sidecar.model.route import Preflight, Route
 from sidecar.model.tokens import Subject
 from sidecar.policy import allow
+from sidecar.routing.conditions import preflight_method
 from sidecar.snapshot import Snapshot
 
 #: Comes by a token for the upstream; ``explain`` passes one that asks nobody and returns None.
@@ -27,14 +28,18 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
     It never raises but for cancellation. Nothing may leave under a decision that has a refusal.
     """
     route: Route | None = None
+    preflight = False
     subject: Subject | None = None
     ingress = snapshot.listeners[request.listener].direction is Direction.INGRESS
     try:
         route = snapshot.table.match(request)
         _fits(request, route)
-        if route.exchange is None:
-            left_behind = refuse_second_place(request, ingress=ingress, drop_cookies=route.upstream.drop_cookies)
-            return Decision(route, left_behind=left_behind)
+        if preflight := request.method == "OPTIONS" and preflight_method(request) is not None:
+            _allow_preflight(request, route)
+        if preflight or route.exchange is None:
+            drop_cookies = preflight or route.upstream.drop_cookies
+            left_behind = refuse_second_place(request, ingress=ingress, drop_cookies=drop_cookies)
+            return Decision(route, preflight=preflight, left_behind=left_behind)
         credential = take(
             request,
             route.subject.header,
@@ -48,7 +53,9 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
         return Decision(route, subject, grant, left_behind=(needle(credential.token.encode()),))
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"
-        return Decision(route, subject, refusal=refused.refusal, left_behind=needles(request, header))
+        return Decision(
+            route, subject, refusal=refused.refusal, preflight=preflight, left_behind=needles(request, header)
+        )
 
 
 def _fits(request: RequestHead, route: Route) -> None:
@@ -56,3 +63,15 @@ def _fits(request: RequestHead, route: Route) -> None:
     most = route.upstream.max_body_bytes
     if most is not None and request.content_length is not None and request.content_length > most:
         raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY)
+
+
+def _allow_preflight(request: RequestHead, route: Route) -> None:
+    """Refuse a CORS preflight unless its route takes them: it comes without a token, so nothing else is asked of it."""
+    if route.preflight is Preflight.REFUSE:
+        raise refuse(
+            Kind.POLICY_DENIED, "Pages of other origins may not call this route.", finding="preflight is refuse"
+        )
+    if request.chunked or request.content_length:
+        raise refuse(Kind.INVALID_REQUEST, "A preflight has no body.")
+    if route.preflight is Preflight.ANSWER and (route.cors is None or not route.cors.allows(request.values(b"origin"))):
+        raise refuse(Kind.POLICY_DENIED, "Pages of this origin may not call this route.", finding="cors.origins")

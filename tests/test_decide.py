@@ -10,7 +10,7 @@ from sidecar.model.decision import CacheResult, Decision, Grant
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Match, SubjectPolicy
+from sidecar.model.route import Cors, Match, Preflight, SubjectPolicy
 from sidecar.model.tokens import Subject
 from sidecar.routing.table import Table
 from sidecar.snapshot import Snapshot
@@ -61,6 +61,19 @@ ROUTES = (
         "proxied",
         match=Match(path_prefix="/proxied"),
         subject=SubjectPolicy(frozenset({"corp", "partner"}), header="x-forwarded-access-token"),
+    ),
+    route("forwarding", match=Match(path_prefix="/forwarding"), preflight=Preflight.FORWARD),
+    route(
+        "answering",
+        match=Match(path_prefix="/answering"),
+        preflight=Preflight.ANSWER,
+        cors=Cors(frozenset({b"https://app.example"}), 600),
+    ),
+    route(
+        "answering others",
+        match=Match(path_prefix="/answering-others"),
+        preflight=Preflight.ANSWER,
+        cors=Cors(frozenset({b"https://other.example"}), 600),
     ),
 )
 
@@ -287,3 +300,45 @@ async def test_no_decision_shows_a_token() -> None:
     decision = await decided(request(BEARER), Steps())
     assert TOKEN not in repr(decision)
     assert GRANT.token.token not in repr(decision)
+
+
+# --- preflights
+
+PREFLIGHT = ((b"Origin", b"https://app.example"), (b"Access-Control-Request-Method", b"GET"))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (b"/orders", Kind.POLICY_DENIED),
+        (b"/forwarding", None),
+        (b"/answering", None),
+        (b"/answering-others", Kind.POLICY_DENIED),
+        (b"/public", Kind.POLICY_DENIED),
+    ],
+)
+async def test_a_preflight_is_asked_for_no_token(path: bytes, kind: Kind | None) -> None:
+    steps = Steps()
+    decision = await decided(request(*PREFLIGHT, BEARER, path=path, method="OPTIONS"), steps)
+    assert (decision.refusal.kind if decision.refusal is not None else None) == kind
+    assert decision.preflight
+    assert (decision.subject, decision.grant, steps.taken) == (None, None, [])
+    if kind is None:
+        assert decision.left_behind == (TOKEN.encode(),)
+
+
+async def test_a_preflight_has_no_body_and_its_token_in_no_second_place() -> None:
+    with_body = request(*PREFLIGHT, path=b"/forwarding", method="OPTIONS", content_length=1)
+    elsewhere = request(*PREFLIGHT, BEARER, (b"X", TOKEN.encode()), path=b"/forwarding", method="OPTIONS")
+    for head in (with_body, elsewhere):
+        assert refusal(await decided(head, Steps())).kind is Kind.INVALID_REQUEST
+
+
+async def test_what_is_no_preflight_needs_a_token() -> None:
+    for head in (
+        request(*PREFLIGHT, path=b"/forwarding", method="GET"),
+        request(PREFLIGHT[0], path=b"/forwarding", method="OPTIONS"),
+        request(PREFLIGHT[1], path=b"/forwarding", method="OPTIONS"),
+    ):
+        decision = await decided(head, Steps())
+        assert (refusal(decision).kind, decision.preflight) == (Kind.MISSING_TOKEN, False)

@@ -67,6 +67,10 @@ class Keys:
             return [self._key(*self._base, "exchange")]
         return [self._key(*self._base, "subject", "header")]
 
+    def preflight(self) -> list[Key]:
+        """What becomes of a preflight, and whose."""
+        return [self._key(*self._base, "preflight"), *self._written((*self._base, "cors"), ("origins",))]
+
     def verified(self, subject: Subject) -> list[Key]:
         """Whose token it is, and what made it good."""
         issuer: Path = ("trusted_issuers", subject.issuer)

@@ -18,7 +18,7 @@ from sidecar.model.decision import Decision
 from sidecar.model.receipt import resource_server
 from sidecar.model.refusal import Kind, Refusal
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Exchange, Expected, Route
+from sidecar.model.route import Exchange, Expected, Preflight, Route
 from sidecar.model.tokens import Subject
 from sidecar.oauth.jwt import JWTError, peek
 from sidecar.routing.table import Table
@@ -59,13 +59,22 @@ class Way:
             yield Step("match", [*lines, *refused(refusal)], facts, keys.size(), refusal)
             return
         yield Step("match", lines, facts, keys.match())
-        if route.exchange is not None:
+        answered = self.decision.preflight and route.preflight is Preflight.ANSWER
+        if self.decision.preflight:
+            yield self._preflight(route, keys)
+        elif route.exchange is not None:
             yield from self._token(route, route.exchange, keys)
         else:
             told = refused(refusal) or ["exchange: none — no credential is needed, none is forwarded"]
             yield Step("take", told, {"exchange": "none"}, keys.take(), refusal)
-        if refusal is None:
+        if refusal is None and not answered:
             yield self._forward(route, keys)
+
+    def _preflight(self, route: Route, keys: Keys) -> Step:
+        refusal, does = self.decision.refusal, route.preflight
+        told = "answered here, nothing goes upstream" if does is Preflight.ANSWER else "goes on without any credential"
+        lines = refused(refusal) or [f"a CORS preflight: {told}"]
+        return Step("take", lines, {"preflight": does.value}, keys.preflight(), refusal)
 
     def _unmatched(self) -> Step:
         refusal = self.decision.refusal

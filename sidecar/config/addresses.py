@@ -20,6 +20,8 @@ _URL: Final = re.compile(
     r"(\?(?:[A-Za-z0-9._~:@!$&'()*+,;=/?-]|%[0-9A-Fa-f]{2})*)?"
 )
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([1-9][0-9]{0,4}))?")
+_DEFAULT_PORTS: Final = (("http", "80"), ("https", "443"))
 _DOT_SEGMENT: Final = re.compile(r"/(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 _MAX_SOCKET_PATH: Final = 107  # bytes; what the operating system's address structure holds
 
@@ -142,6 +144,18 @@ def host_pattern(text: str) -> str:
     if folded.startswith("["):
         return f"[{_host(folded)}]"
     return _host(folded)
+
+
+def origin(text: str) -> str:
+    """Check a web page's origin as browsers write it (RFC 6454 §6.2); ``null``; or ``*`` for every one."""
+    match = _ORIGIN.fullmatch(text)
+    if text in ("null", "*") or (
+        match is not None
+        and (match[3] is None or (int(match[3]) < 65536 and (match[1], match[3]) not in _DEFAULT_PORTS))
+        and _host(match[2]) == match[2].strip("[]")
+    ):
+        return text
+    raise ValueError("should be an origin such as https://app.example.com: lower case, no default port, no path")
 
 
 def network(text: object) -> Network:

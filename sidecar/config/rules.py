@@ -34,6 +34,7 @@ def findings(root: Part) -> Iterator[Finding]:
         yield from _match(route)
         yield from _upstream(route["upstream"])
         yield from _subject(root, route)
+        yield from _cors(route)
 
 
 def _listeners(root: Part) -> Iterator[Finding]:
@@ -156,6 +157,19 @@ def _subject(root: Part, route: Part) -> Iterator[Finding]:
     header = subject["header"].text or "authorization"
     if header.lower() != "authorization" and not list(root["gateway"]["trusted_proxies"].items()):
         yield subject["header"].finding("is taken from gateway.trusted_proxies only, and none is named there")
+
+
+def _cors(route: Part) -> Iterator[Finding]:
+    said = route["preflight"].value or ("forward" if route["exchange"].value == "none" else "refuse")
+    if said == "answer" and "cors" not in route:
+        yield route["cors"].finding("missing; an answer names the pages that may call")
+    if said == "refuse" and "cors" in route:
+        yield route["cors"].finding("has no effect where preflights are refused; say preflight: answer or forward")
+    origins = list(route["cors"]["origins"].items())
+    if len(origins) > 1:
+        for part in origins:
+            if part.value == "*":
+                yield part.finding("should stand alone: it is every origin")
 
 
 def _either(part: Part, one: str, other: str) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Pure. The caller's hop-by-hop fields and credentials are taken out before anythi
 the caller names can remove it (RFC 9110 §7.6.1). The finished head is searched for the caller's token once more.
 """
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -22,7 +23,19 @@ _NEVER_FORWARDED: Final = (
     CREDENTIALS | FORWARDING | {b"content-length", b"host", b"http2-settings", b"via", b"x-request-id"}
 )
 _NEVER_RETURNED: Final = frozenset({b"content-length", b"x-request-id"})
+#: What an upstream says of who may read a response; where the gateway answers preflights it speaks for both.
+_OPENING: Final = frozenset(
+    {
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"access-control-max-age",
+    }
+)
 _AUTHORIZATION: Final = b"authorization"
+_MAX_FORWARDS: Final = b"max-forwards"
+_HOPS: Final = re.compile(rb"[0-9]{1,9}")
 
 
 def upstream_head(
@@ -42,8 +55,12 @@ def upstream_head(
     Refused (LEAK_GUARD): the caller's token is in it, by whatever way it came there.
     """
     upstream = route.upstream
+    dropped = _dropped(credentials, upstream.drop_cookies or decision.preflight)
     host = request.authority if upstream.preserve_host and request.authority else upstream.host_header
-    fields = [(b"Host", host), *forwardable(request.fields, _dropped(credentials, upstream.drop_cookies))]
+    fields = [(b"Host", host), *forwardable(request.fields, dropped)]
+    if (left := hops_left(request)) is not None:
+        fields = [field for field in fields if field[0].lower() != _MAX_FORWARDS]
+        fields.append((b"Max-Forwards", b"%d" % (left - 1)))
     if listener.direction is Direction.INGRESS:
         hop = (request.peer, request.scheme, request.authority)
         fields += _forwarding_fields(*hop, request.named) if trusted_peer else _first_hop(*hop)
@@ -65,6 +82,14 @@ def upstream_head(
     return head
 
 
+def hops_left(request: RequestHead) -> int | None:
+    """Return over how many more gateways an OPTIONS request may go; None where it does not say (RFC 9110 §7.6.2)."""
+    if request.method != "OPTIONS":
+        return None
+    given = request.values(_MAX_FORWARDS)
+    return int(given[0]) if len(given) == 1 and _HOPS.fullmatch(given[0]) else None
+
+
 def upstream_target(request: RequestHead, route: Route) -> bytes:
     """Return the target for the upstream: the path's own bytes, without the prefix if the route says so."""
     path = request.path
@@ -76,13 +101,21 @@ def upstream_target(request: RequestHead, route: Route) -> bytes:
 
 
 def response_head(
-    response: Response, request: RequestHead, *, issued: bytes | None, keep_open: bool
+    response: Response,
+    request: RequestHead,
+    *,
+    issued: bytes | None,
+    keep_open: bool,
+    opened: Fields | None = None,
 ) -> tuple[bytes, bool]:
     """Return the head of the caller's response, and whether its body is to be chunked.
 
     issued: the issued token; what repeats it is left out, since the caller must never see it.
+    opened: which pages may read it, where that is for the gateway to say and not for the upstream.
     """
     fields = returned_fields(response.fields, issued)
+    if opened is not None:
+        fields = [*(field for field in fields if field[0].lower() not in _OPENING), *opened]
     chunked = False
     if response.content_length is not None:
         fields.append((b"Content-Length", b"%d" % response.content_length))

@@ -13,7 +13,8 @@ from uuid import uuid4
 from sidecar.decide import decide
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.challenges import may_mean_our_token, says_invalid_token
-from sidecar.faces.forward import upstream_head
+from sidecar.faces.cors import opened, preflight_answer
+from sidecar.faces.forward import hops_left, upstream_head
 from sidecar.faces.problems import problem
 from sidecar.faces.relay import return_response, send
 from sidecar.faces.responses import OwnResponse, written
@@ -25,9 +26,10 @@ from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Listener
 from sidecar.model.refusal import Kind, Refusal, Refused, refuse
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Route
+from sidecar.model.route import Preflight, Route
 from sidecar.observe.journal import Journal
 from sidecar.observe.route_metrics import TokenRefusal
+from sidecar.routing.conditions import methods_of
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
 
@@ -112,7 +114,10 @@ class Gateway:
         passage = _Passage(incoming, snapshot.listeners[listener], snapshot, self._now())
         try:
             response = await self._ask_upstream(passage)
-            await self._return(passage, response)
+            if isinstance(response, OwnResponse):
+                self._write(passage, response)
+            else:
+                await self._return(passage, response)
         except Refused as refused:
             self._answer(passage, refused.refusal)
         except ClientGone:
@@ -128,8 +133,8 @@ class Gateway:
         self._journal.answered(None, "other", response.status, 0.0)
         return written(response, None, keep_open=False)
 
-    async def _ask_upstream(self, passage: _Passage) -> Response:
-        """Accept, decide, forward: return when the head of the upstream's response is there."""
+    async def _ask_upstream(self, passage: _Passage) -> Response | OwnResponse:
+        """Accept, decide, forward: return when the head of the upstream's response is there, or our own answer."""
         if self.in_flight >= self._max_in_flight or self.streams >= self._max_streams:
             raise refuse(Kind.OVERLOADED, "The gateway is busy.", retry_after=1)
         self.in_flight += 1
@@ -145,13 +150,16 @@ class Gateway:
             passage.decision = await decide(request, passage.snapshot, self._exchanger.obtain)
             if passage.decision.refusal is not None:
                 raise Refused(passage.decision.refusal)
+            if request.method == "OPTIONS" and (own := _answered_here(request, passage.decision)) is not None:
+                return own
             return await self._forward(passage, request, passage.decision)
         finally:
             self.in_flight -= 1
 
     async def _forward(self, passage: _Passage, request: RequestHead, decision: Decision) -> Response:
         route = decision.route
-        if route is None or (route.exchange is not None and decision.grant is None):
+        unauthorized = decision.grant is None and not decision.preflight
+        if route is None or (route.exchange is not None and unauthorized):
             raise refuse(Kind.EXCHANGE_UNUSABLE, "There is no token for the upstream.")
         if not self._journal.receipts.accepting:
             raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The request can't be put on record.", retry_after=1)
@@ -229,10 +237,11 @@ class Gateway:
         request, route = passage.request, passage.decision.route
         if request is not None and route is not None:
             issued, idle = _issued(passage.decision), route.upstream.read_idle
+            opened_to = opened(route.cors, request) if route.cors and route.preflight is Preflight.ANSWER else None
             _end_if_going(passage.incoming)
             self.streams += 1
             try:
-                await return_response(passage.incoming, request, response, issued=issued, idle=idle)
+                await return_response(passage.incoming, request, response, issued=issued, idle=idle, opened=opened_to)
             finally:
                 self.streams -= 1
 
@@ -240,17 +249,27 @@ class Gateway:
         """Answer with a refusal; a response that has begun is cut instead."""
         passage.refusal = refusal
         incoming, request = passage.incoming, passage.request
-        if refusal.close or request is None or not incoming.complete:
+        if refusal.close or request is None:
             incoming.keep_open = False  # what comes next may be the rest of a message that nobody waits for
         shown = problem if request is not None else _unaccepted
         response = shown(refusal, passage.request_id)
+        route = passage.decision.route
+        if request is not None and route is not None and route.cors is not None:
+            response = replace(response, headers=(*response.headers, *opened(route.cors, request)))
+        self._write(passage, response)
+
+    def _write(self, passage: _Passage, response: OwnResponse) -> None:
+        """Answer by ourselves; a response that has begun is cut instead."""
+        incoming = passage.incoming
         passage.status = response.status
         if incoming.started:
             incoming.cut()
             return
         _end_if_going(incoming)
+        if not incoming.complete:
+            incoming.keep_open = False  # what comes next is the rest of a body that nobody waits for
         with suppress(ClientGone):
-            incoming.write(written(response, request, keep_open=incoming.keep_open))
+            incoming.write(written(response, passage.request, keep_open=incoming.keep_open))
 
     def _account(self, passage: _Passage) -> None:
         duration = self._now() - passage.began
@@ -281,6 +300,19 @@ def _route_of(passage: _Passage) -> Route | None:
         return None
     with suppress(Refused):
         return passage.snapshot.table.match(passage.request)
+    return None
+
+
+def _answered_here(request: RequestHead, decision: Decision) -> OwnResponse | None:
+    """The answer to an OPTIONS request that goes no further; None for any other."""
+    route = decision.route
+    if route is None:
+        return None
+    if decision.preflight and route.preflight is Preflight.ANSWER and route.cors is not None:
+        return preflight_answer(route, route.cors, request)
+    if hops_left(request) == 0:
+        methods = ", ".join(sorted(methods_of(route.match))).encode()
+        return OwnResponse(204, ((b"Allow", methods),) if methods else (), b"")
     return None
 
 

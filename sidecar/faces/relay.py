@@ -8,7 +8,7 @@ from sidecar.faces.forward import response_head, returned_fields
 from sidecar.faces.upload import Upload
 from sidecar.inbound.server import Incoming
 from sidecar.model.refusal import Kind, Refused, refuse
-from sidecar.model.request import RequestHead
+from sidecar.model.request import Fields, RequestHead
 from sidecar.upstream.errors import (
     RequestBodyMismatch,
     UpstreamError,
@@ -44,17 +44,24 @@ async def send(
 
 
 async def return_response(
-    incoming: Incoming, request: RequestHead, response: Response, *, issued: bytes | None, idle: float
+    incoming: Incoming,
+    request: RequestHead,
+    response: Response,
+    *,
+    issued: bytes | None,
+    idle: float,
+    opened: Fields | None = None,
 ) -> None:
     """Write a response to the caller as it comes, and cut the connection where it breaks off.
 
-    idle: seconds that the caller may leave what is written lying. ClientGone: it left, or did that.
+    issued, opened: see ``forward.response_head``. idle: seconds that the caller may leave what is written lying.
+    ClientGone: it left, or did that.
     """
     if response.has_body and response.content_length is None and request.version == (1, 0):
         incoming.keep_open = False  # the end of the connection is the end of the body
     if not incoming.complete:
         incoming.keep_open = False  # what comes next is the rest of a body that nobody waits for
-    head, chunked = response_head(response, request, issued=issued, keep_open=incoming.keep_open)
+    head, chunked = response_head(response, request, issued=issued, keep_open=incoming.keep_open, opened=opened)
     try:
         if not response.has_body:
             incoming.write(head)

@@ -24,7 +24,7 @@ def written(response: OwnResponse, request: RequestHead | None, *, keep_open: bo
     """Return a response as bytes: the head and, but for HEAD, the body. request: None where none could be read."""
     fields = [
         *response.headers,
-        (b"Content-Length", b"%d" % len(response.body)),
+        *([(b"Content-Length", b"%d" % len(response.body))] if response.status != 204 else []),  # RFC 9110 §8.6
         (b"Date", formatdate(usegmt=True).encode()),
     ]
     version = (1, 1)

@@ -64,6 +64,7 @@ class Decision:
     """How far a request came. Without a refusal it may be forwarded: with the grant's token, or with none on a route
     whose ``exchange`` is ``none``.
 
+    preflight: it is a CORS preflight, and allowed; it goes on without any credential.
     left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream or is
         written down.
     """
@@ -72,4 +73,5 @@ class Decision:
     subject: Subject | None = None
     grant: Grant | None = None
     refusal: Refusal | None = None
+    preflight: bool = False
     left_behind: tuple[bytes, ...] = field(default=(), repr=False)

@@ -5,9 +5,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sidecar.model.tokens import Semantics
+
+#: In the origins of ``Cors``: whatever the page.
+ANY_ORIGIN: Final = b"*"
 
 
 class PathRelaxation(StrEnum):
@@ -130,10 +133,35 @@ class Exchange:
     expect: Expect = Expect()
 
 
+class Preflight(StrEnum):
+    """What becomes of the question that browsers ask before a page of another origin may call a route."""
+
+    REFUSE = "refuse"
+    FORWARD = "forward"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages may call a route.
+
+    origins: as browsers write them, ``null`` for pages without one, or ANY_ORIGIN alone. max_age: whole seconds that
+    browsers may remember an answer to a preflight.
+    """
+
+    origins: frozenset[bytes]
+    max_age: int
+
+    def allows(self, presented: list[bytes]) -> bool:
+        """Whether a request with these values of ``Origin`` comes from such a page. Compared byte by byte."""
+        return len(presented) == 1 and (ANY_ORIGIN in self.origins or presented[0] in self.origins)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One route. ``exchange`` is None for ``exchange: none``: no credential is needed and none is forwarded.
 
+    cors: None where no page of another origin may read what we answer; never so with Preflight.ANSWER.
     place: where the file defines it, ``file:line``.
     """
 
@@ -143,4 +171,6 @@ class Route:
     upstream: Upstream
     subject: SubjectPolicy
     exchange: Exchange | None
+    preflight: Preflight = Preflight.REFUSE
+    cors: Cors | None = None
     place: str = field(default="", compare=False)

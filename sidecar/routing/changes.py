@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sidecar.model.receipt import resource_server
-from sidecar.model.route import TLS, Exchange, Expect, Expected, Route, SubjectPolicy
+from sidecar.model.route import ANY_ORIGIN, TLS, Exchange, Expect, Expected, Preflight, Route, SubjectPolicy
 
 #: Bounds of time and number: no request goes elsewhere, or is judged otherwise, by one of these.
 OPERATIONAL: Final = frozenset(
@@ -72,6 +72,7 @@ def _facts(route: Route) -> dict[str, Any]:
         if each.name not in {"host", "port", "unix_path", "base_path", "host_header", "tls", *OPERATIONAL}
     }
     facts |= {f"upstream.tls.{each.name}": getattr(upstream.tls or TLS(), each.name) for each in fields(TLS)}
+    facts |= {"preflight": route.preflight, "cors.origins": route.cors.origins if route.cors else frozenset()}
     facts |= {"match.allow": route.match.allow, "exchange": "some" if exchange is not None else "none"}
     asked = exchange or Exchange("")
     facts |= {
@@ -126,6 +127,8 @@ def _at_most(new: int | None, old: int | None) -> bool:
 AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "upstream.max_body_bytes": _at_most,
     "match.allow": _holds_less,
+    "preflight": lambda new, old: new is Preflight.REFUSE or new is old,
+    "cors.origins": lambda new, old: new <= old or ANY_ORIGIN in old,
     "exchange": lambda new, old: new == "some" or old == "none",
     "issuers": _holds_less,
     "require_scope": _holds_more,
@@ -154,7 +157,7 @@ def _shown(value: Any) -> Any:
         case StrEnum():
             return value.value
         case frozenset():
-            return tuple(sorted(map(str, value)))
+            return tuple(sorted(str(_shown(each)) for each in value))
         case Expected():
             return _shown_expected(value)
         case dict():

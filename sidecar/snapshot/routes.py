@@ -7,15 +7,18 @@ from sidecar.config.addresses import URL
 from sidecar.config.loaded import Loaded
 from sidecar.config.matches import match_of
 from sidecar.config.schema import Config, PeerTLS
+from sidecar.config.schema import Cors as CorsSection
 from sidecar.config.schema import Exchange as ExchangeSection
 from sidecar.config.schema import Expect as ExpectSection
 from sidecar.config.schema import Route as RouteSection
 from sidecar.exchange.dialects import Dialect
 from sidecar.model.route import (
     TLS,
+    Cors,
     Exchange,
     Expect,
     Expected,
+    Preflight,
     Route,
     SubjectPolicy,
     Upstream,
@@ -43,8 +46,22 @@ def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -
             max_actor_depth=section.subject.max_actor_depth,
         ),
         exchange=_exchange(exchange, server, dialects[server], _client_id(config, server)) if exchange else None,
+        preflight=_preflight(section),
+        cors=_cors(section.cors),
         place=loaded.place(("routes", index)),
     )
+
+
+def _preflight(section: RouteSection) -> Preflight:
+    if section.preflight is not None:
+        return Preflight(section.preflight)
+    return Preflight.FORWARD if section.exchange == "none" else Preflight.REFUSE
+
+
+def _cors(section: CorsSection | None) -> Cors | None:
+    if section is None:
+        return None
+    return Cors(frozenset(origin.encode() for origin in section.origins), int(section.max_age))
 
 
 def peer_tls(section: PeerTLS | None) -> TLS:

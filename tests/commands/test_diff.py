@@ -152,6 +152,7 @@ def test_an_exchange_that_begins(desk: Desk) -> None:
     assert desk.blocks(none, bare) == [
         block(
             "api.example.com  /orders/**  GET,HEAD",
+            "preflight             forward → refuse  (stricter)",
             "exchange              none → some  (stricter)",
             "authorization_server  none → corp",
             "audience              none → orders-api",

@@ -407,6 +407,36 @@ def test_a_body_that_says_it_is_too_large(desk: Desk, monkeypatch: pytest.Monkey
     assert desk.keys["match"] == [key("gateway.max_body_bytes", "1KiB")]
 
 
+PREFLIGHT = ("-H", "Origin: https://app.example", "-H", "Access-Control-Request-Method: GET")
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "told"),
+    [
+        ("refuse", ["match", "take"], "refused: 403 policy-denied — Pages of other origins may not call this route."),
+        ("forward", ["match", "take", "forward"], "a CORS preflight: goes on without any credential"),
+        (
+            "answer, cors: {origins: ['https://app.example']}",
+            ["match", "take"],
+            "a CORS preflight: answered here, nothing goes upstream",
+        ),
+        (
+            "answer, cors: {origins: ['https://other.example']}",
+            ["match", "take"],
+            "refused: 403 policy-denied — Pages of this origin may not call this route.",
+        ),
+    ],
+)
+def test_a_preflight(desk: Desk, monkeypatch: pytest.MonkeyPatch, settings: str, steps: list[str], told: str) -> None:
+    route = "  - {name: pages, listener: in, match: {path: /pages}, upstream: {url: 'http://127.0.0.1:9000'},\n"
+    route += f"     preflight: {settings},\n     exchange: {{audience: [a]}}}}\n"
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG + route)
+    assert desk.explain("OPTIONS", "http://a.example/pages", *PREFLIGHT) == ("refused" in told)
+    assert list(desk.told) == steps
+    assert desk.told["take"][0] == told
+    assert desk.keys["take"][0] == key("routes.5.preflight", "preflight:")
+
+
 # --- for programs
 
 

@@ -241,3 +241,47 @@ def test_no_text_raises_anything_else(text: str) -> None:
             read(text)
         except ValueError:
             continue
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://app.example.com",
+        "http://localhost:3000",
+        "https://[::1]:8443",
+        "http://127.0.0.1:81",
+        "https://a:80",
+        "capacitor://localhost",
+        "null",
+        "*",
+    ],
+)
+def test_origins(text: str) -> None:
+    assert addresses.origin(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "NULL",
+        "app.example.com",
+        "https://App.example.com",
+        "HTTPS://app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "http://app.example.com:80",
+        "https://a:0",
+        "https://a:070",
+        "https://a:65536",
+        "https://u@a",
+        "https://*.example.com",
+        "https://127.1",
+        "https://[::01]",
+        "https://a https://b",
+        "https://\u00e4",
+    ],
+)
+def test_what_no_browser_calls_an_origin(text: str) -> None:
+    with pytest.raises(ValueError, match="should"):
+        addresses.origin(text)

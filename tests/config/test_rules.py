@@ -296,3 +296,32 @@ def test_another_header_is_taken_from_proxies_only(workshop: Workshop) -> None:
     }
     proxies = {"gateway.trusted_proxies": ["10.0.0.0/8"]}
     assert wrong(workshop, **proxies, **{path: "X-Forwarded-Access-Token"}) == {}
+
+
+CORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "an answer for nobody": (
+        {"preflight": "answer"},
+        {"cors": "missing; an answer names the pages that may call"},
+    ),
+    "for pages that can't call": (
+        {"cors": {"origins": ["https://a.example"]}},
+        {"cors": "has no effect where preflights are refused; say preflight: answer or forward"},
+    ),
+    "every page and one more": (
+        {"preflight": "answer", "cors": {"origins": ["https://a.example", "*"]}},
+        {"cors.origins.1": "should stand alone: it is every origin"},
+    ),
+    "an answer": ({"preflight": "answer", "cors": {"origins": ["*"]}}, {}),
+    "the upstream's answer": ({"preflight": "forward", "cors": {"origins": ["https://a.example"]}}, {}),
+    "the upstream's answer, without a token": (
+        {"exchange": "none", "cors": {"origins": ["https://a.example"]}},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CORS)
+def test_preflights_and_pages(workshop: Workshop, name: str) -> None:
+    keys, expected = CORS[name]
+    changes = {f"{ROUTE}.{key}": value for key, value in keys.items()}
+    assert wrong(workshop, **changes) == {f"{ROUTE}.{key}": what for key, what in expected.items()}

@@ -47,6 +47,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.TrustedNetwork: "network",
     types.URLText: "URL",
     types.HostPattern: "host",
+    types.Origin: "origin",
     types.ServerName: "host",
     types.ExactPath: "path",
     types.PathPrefix: "path",

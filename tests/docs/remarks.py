@@ -24,6 +24,7 @@ VALUES: Final = """\
 | URL pattern | a URL in which the port, the first label or the end of the path may be `*` |
 | address | `host:port`, `[v6]:port` or `unix:/path` |
 | host | a name without a port; in a route's `hosts` also `*.example.com` |
+| origin | of a web page, as browsers write it: `https://app.example.com`, without a path |
 | path | begins with `/`; for percent signs and dots see [match](#routesmatch) |
 | network | an address or a CIDR range, such as `10.0.0.0/8` |
 | file | a path; a relative one starts at the configuration file's directory |
@@ -243,6 +244,20 @@ under a path of `require_claims` means: one of these. An array in the token matc
 A `header` other than `Authorization` carries the token alone, without `Bearer`, and is taken from
 `gateway.trusted_proxies` only: anybody else could write it. A token of which a copy stands anywhere else in the
 request's head is refused with 400.
+""",
+    "routes[].cors": """
+Before a page of another origin sends a bearer token, its browser asks with a *preflight*, an `OPTIONS` request without
+any credential. It is matched by the method that it asks for.
+
+- `preflight: refuse`: 403. No page of another origin can call the route.
+- `forward`: it goes upstream without token and cookies, and the application answers it. With `cors.origins` beside it,
+  pages of these origins can also read why the gateway refuses a request.
+- `answer`: the gateway answers it, with 204 for the listed origins and 403 for all others, and says for every response
+  of the route which origin may read it; what the upstream says of that is left out. `X-Request-ID`, `Retry-After` and
+  `WWW-Authenticate` can be read, so that a page sees a demand for another login.
+
+Origins are compared exactly. `*` stands for every page. Credentials mode is never allowed: pages present bearer tokens
+by themselves, and cookies would not be sent. An application that needs it answers its own preflights.
 """,
     "routes[].exchange": """
 Without `audience`, `resource` and `scope`, the server alone decides what the issued token is good for. The file is

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
-from sidecar.model.route import TLS, Exchange, Expect, Expected, Match, PathRelaxation, Route, SubjectPolicy, Upstream
+from sidecar.model.route import (
+    TLS,
+    Cors,
+    Exchange,
+    Expect,
+    Expected,
+    Match,
+    PathRelaxation,
+    Preflight,
+    Route,
+    SubjectPolicy,
+    Upstream,
+)
 from sidecar.model.tokens import Semantics
 from sidecar.routing.changes import AT_LEAST_AS_STRICT, OPERATIONAL, Change, changes
 from tests.support.values import exchange, route
@@ -143,6 +155,12 @@ ORDERED: dict[str, tuple[Route, Route, Route | None]] = {
         replace(ORDERS, match=Match(path="/", allow=frozenset({PathRelaxation.ENCODED_SLASH}))),
         replace(ORDERS, match=Match(path="/")),
         replace(ORDERS, match=Match(path="/", allow=frozenset({PathRelaxation.EMPTY_SEGMENT}))),
+    ),
+    "preflight": (replace(ORDERS, preflight=Preflight.FORWARD), ORDERS, None),
+    "cors.origins": (
+        replace(ORDERS, cors=Cors(frozenset({b"https://a", b"https://b"}), 1)),
+        replace(ORDERS, cors=Cors(frozenset({b"https://a"}), 1)),
+        replace(ORDERS, cors=Cors(frozenset({b"https://c"}), 1)),
     ),
     "exchange": (OPEN, ORDERS, None),
     "issuers": (with_subject(issuers=frozenset("ab")), with_subject(issuers=frozenset("a")), None),

@@ -6,11 +6,13 @@ import pytest
 
 from sidecar.model.route import (
     TLS,
+    Cors,
     Exchange,
     Expect,
     Expected,
     Match,
     PathRelaxation,
+    Preflight,
     Route,
     SubjectPolicy,
     Upstream,
@@ -42,6 +44,8 @@ workload_tokens:
 routes:
   - name: team/orders
     listener: out
+    preflight: answer
+    cors: {origins: ['https://app.example', 'null'], max_age: 1m}
     match:
       hosts: [API.example.com, '*.orders.example']
       path_prefix: /orders/v1
@@ -148,6 +152,8 @@ def test_every_key_of_a_route(folder: Folder) -> None:
                 semantics=Semantics.IMPERSONATION,
             ),
         ),
+        preflight=Preflight.ANSWER,
+        cors=Cors(frozenset({b"https://app.example", b"null"}), 60),
     )
     assert route.place.endswith("routes.yaml:21")
 

@@ -6,7 +6,7 @@ A key is here only when its function exists. What a single key can't tell, becau
 
 from sidecar.config.schema.gateway import Admin, Cache, Drain, Gateway, Listener, ListenerTLS, Receipts
 from sidecar.config.schema.root import Config
-from sidecar.config.schema.routes import Exchange, Expect, Match, Route, Subject, Upstream
+from sidecar.config.schema.routes import Cors, Exchange, Expect, Match, Route, Subject, Upstream
 from sidecar.config.schema.servers import (
     AuthorizationServer,
     ClientAuth,
@@ -25,6 +25,7 @@ __all__ = [
     "Cache",
     "ClientAuth",
     "Config",
+    "Cors",
     "Drain",
     "Exchange",
     "Expect",

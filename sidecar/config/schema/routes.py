@@ -15,6 +15,7 @@ from sidecar.config.schema.types import (
     ClaimPath,
     ClaimValues,
     Count,
+    Duration,
     ExactPath,
     HeaderName,
     HeaderValue,
@@ -22,6 +23,7 @@ from sidecar.config.schema.types import (
     Many,
     Method,
     Name,
+    Origin,
     PathPrefix,
     PositiveDuration,
     RouteName,
@@ -115,6 +117,16 @@ class Exchange(Section):
 
 
 @section
+class Cors(Section):
+    """Which web pages may call a route and read what it answers."""
+
+    origins: AtLeastOne[Origin] = key(
+        "As browsers write them, such as https://app.example.com; null for pages without one; or * alone."
+    )
+    max_age: Duration = key("How long browsers may remember the answer to a preflight.", default="10m")
+
+
+@section
 class Route(Section):
     """One route."""
 
@@ -126,4 +138,8 @@ class Route(Section):
     exchange: Annotated[Literal["none"] | Exchange, OneOf()] = key(
         "What the caller's token is exchanged for; none: no credential needed, none forwarded."
     )
+    preflight: Literal["refuse", "forward", "answer"] | None = key(
+        "What becomes of a CORS preflight; refuse by default, forward with exchange: none.", default=None
+    )
+    cors: Cors | None = key("Which web pages may call it; needed to answer preflights.", default=None)
     accept: AcceptedInRoute = key("Findings of sidecar check that are meant, each with the reason why.", default={})

@@ -42,7 +42,7 @@ class Ground:
 
 def ground_route(section: RouteSection, listener: str, place: str) -> Route:
     """Return a route as far as its place among others needs it. place: ``file:line``, for what is told of it."""
-    return Route(section.name, listener, match_of(section.match), _SOMEWHERE, _ANYBODY, None, place)
+    return Route(section.name, listener, match_of(section.match), _SOMEWHERE, _ANYBODY, None, place=place)
 
 
 def within(ground: Ground) -> list[Finding]:

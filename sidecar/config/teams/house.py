@@ -52,6 +52,8 @@ _KEYS: Final[_Keys] = {
         ),
         "expect": dict.fromkeys(("audience", "extra_audience", "scope", "extra_scope", "subject"), _ANYTHING),
     },
+    "preflight": _ANYTHING,
+    "cors": dict.fromkeys(("origins", "max_age"), _ANYTHING),
     "accept": _ANYTHING,
 }
 #: What an upstream may be given; a refresh token would be a key to everything.
