@@ -6,6 +6,7 @@ decided about any request.
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from sidecar.observe.lag import LoopLag
 from sidecar.observe.line_writer import LineWriter, SinkError
 from sidecar.observe.metrics import Metrics
 from sidecar.observe.receipts import Receipts
+from sidecar.rotation import LOOK_EVERY, Rotation
 from sidecar.snapshot import Snapshot, build
 
 log = logging.getLogger("sidecar")
@@ -55,7 +57,8 @@ class App:
     def __init__(self, loaded: Loaded, metrics: Metrics | None = None) -> None:
         self.config = loaded.config
         self.metrics = metrics or Metrics(sidecar.__version__)
-        self.snapshot: Snapshot = build(loaded, self.metrics)
+        self._rotation = Rotation(lambda secret, outcome: self.metrics.secret_reloads.labels(secret, outcome).inc())
+        self.snapshot: Snapshot = build(loaded, self.metrics, rotation=self._rotation)
         self._file = loaded.positions.file
         self._loaded_at = time.time()
         self._ready = False
@@ -96,7 +99,7 @@ class App:
                 self._writer.start()
             except SinkError as error:
                 raise StartError(f"receipts can't be written: {error}") from None
-        self._tasks = [asyncio.create_task(self._lag.run()), asyncio.create_task(self._sweep())]
+        self._tasks = [asyncio.create_task(run) for run in (self._lag.run(), self._sweep(), self._rotate())]
         self._afford()
         try:
             for listeners, wanted in ((self._listeners, self._wanted()), (self._admin, self._wanted_admin())):
@@ -179,9 +182,13 @@ class App:
             )
 
         return {
-            name: Wanted(section.listen, self.snapshot.tls.get(name), settings, partial(server, name))
+            name: Wanted(section.listen, self._context(name), settings, partial(server, name))
             for name, section in gateway.all_listeners.items()
         }
+
+    def _context(self, listener: str) -> ssl.SSLContext | None:
+        tls = self.snapshot.tls.get(listener)
+        return tls.context if tls is not None else None
 
     def _wanted_admin(self) -> dict[str, Wanted]:
         section, gateway = self.config.admin, self.config.gateway
@@ -215,6 +222,13 @@ class App:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             self.exchanger.cache.sweep(time.monotonic())
+
+    async def _rotate(self) -> None:
+        """Have rotated files noticed; what a reload no longer uses leaves the metrics here too."""
+        while True:
+            self.metrics.define_secrets(self._rotation.names())
+            await asyncio.sleep(LOOK_EVERY)
+            await self._rotation.look()
 
     def _watch(self) -> None:
         """Have the metrics ask for what is true at the moment of a scrape."""

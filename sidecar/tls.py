@@ -1,16 +1,54 @@
 """TLS as we speak it, to peers and on listeners: always verified, built where the files are read.
 
-Whoever needs a context gets it here, so that there is one place to look at for what is accepted.
+Whoever needs a context gets it here, so that there is one place to look at for what is accepted. Contexts that are
+made of files are made anew when those are replaced: ``client_tls`` and ``ServerTLS``.
 """
 
 import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from sidecar.model.route import TLS
+from sidecar.rotation import FileError, Rotated
+
+#: Gives a peer's context; ``client_tls``, or what has it watched.
+Contexts = Callable[[TLS], Rotated[ssl.SSLContext]]
 
 
-class TLSError(Exception):
+class TLSError(FileError):
     """A file can't be used. The message names the file, never content."""
+
+
+class KeyPairError(TLSError):
+    """It is the certificate or its key that can't be used."""
+
+
+def client_tls(tls: TLS) -> Rotated[ssl.SSLContext]:
+    """Return the context for speaking to a peer, as it is now. TLSError: a file is missing or no good."""
+    paths = [path for path in (tls.cert_file, tls.key_file, tls.ca_file) if path is not None]
+    with _as_tls_errors():
+        return Rotated(paths, lambda _: client_context(tls))  # ssl reads files by their names only
+
+
+class ServerTLS(Rotated[ssl.SSLContext]):
+    """TLS on a listener. Whoever connects after its files were replaced meets the new ones; no socket is closed.
+
+    TLSError: at construction, a file is missing or no good.
+    """
+
+    def __init__(self, cert_file: str, key_file: str, client_ca_file: str | None) -> None:
+        paths = [path for path in (cert_file, key_file, client_ca_file) if path is not None]
+        with _as_tls_errors():
+            super().__init__(paths, lambda _: server_context(cert_file, key_file, client_ca_file))
+        #: To listen with.
+        self.context = self.value
+        # Called in every handshake, also without a name; certificate and authorities are those of the context set here.
+        self.context.sni_callback = self._switch
+
+    def _switch(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = self.value
 
 
 def client_context(tls: TLS) -> ssl.SSLContext:
@@ -39,8 +77,21 @@ def server_context(cert_file: str, key_file: str, client_ca_file: str | None) ->
     _load_chain(context, cert_file, key_file)
     if client_ca_file is not None:
         context.verify_mode = ssl.CERT_REQUIRED
+        # A resumed session would vouch for a certificate whose authority may have been taken away since.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+@contextmanager
+def _as_tls_errors() -> Iterator[None]:
+    try:
+        yield
+    except TLSError:
+        raise
+    except FileError as error:
+        raise TLSError(str(error)) from None
 
 
 @cache
@@ -62,4 +113,6 @@ def _load_chain(context: ssl.SSLContext, cert_file: str, key_file: str | None) -
         # A password is never asked for on the terminal: an encrypted key is an error.
         context.load_cert_chain(cert_file, key_file, password=lambda: b"")
     except (OSError, ValueError):
-        raise TLSError(f"{cert_file} and {key_file} are no certificate and private key that belong together") from None
+        raise KeyPairError(
+            f"{cert_file} and {key_file} are no certificate and private key that belong together"
+        ) from None

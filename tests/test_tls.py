@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.model.route import TLS
-from sidecar.tls import TLSError, client_context, server_context
-from tests.support.certificates import Authority
+from sidecar.tls import KeyPairError, ServerTLS, TLSError, client_context, client_tls, server_context
+from tests.support.certificates import Authority, Issued
 
 BOUND = 5.0
 
@@ -118,3 +118,106 @@ def test_bad_files_are_named_and_not_shown(tmp_path: Path) -> None:
         assert "canary" not in str(raised.value)
         with pytest.raises(TLSError, match=cert_file):
             client_context(TLS(cert_file=cert_file, key_file=key_file))
+
+
+# --- rotation
+
+
+def copy(source: str, target: Path) -> None:
+    target.write_bytes(Path(source).read_bytes())
+
+
+def put(source: Issued, cert: Path, key: Path) -> None:
+    copy(source.cert_file, cert)
+    copy(source.key_file, key)
+
+
+async def test_a_renewed_certificate_is_shown_and_half_of_one_is_not(tmp_path: Path) -> None:
+    authority, cert, key = Authority(tmp_path), tmp_path / "tls.crt", tmp_path / "tls.key"
+    server = authority.issue("upstream.example").server_context(authority.ca_file)
+    old, new = authority.issue("old"), Authority(tmp_path, "other").issue("new")
+    put(old, cert, key)
+    tls = client_tls(TLS(ca_file=authority.ca_file, cert_file=str(cert), key_file=str(key)))
+    first = tls.value
+    assert await handshake(server, first) is not None
+    copy(new.cert_file, cert)
+    tls.reread()
+    assert tls.value is first  # the key is still that of the old one
+    put(new, cert, key)
+    tls.reread()
+    assert tls.value is not first
+    assert await handshake(server, tls.value) is None  # nobody here trusts its authority
+
+
+async def test_a_renewed_authority_is_believed_and_the_old_one_no_more(tmp_path: Path) -> None:
+    one, two, ca = Authority(tmp_path, "one"), Authority(tmp_path, "two"), tmp_path / "ca.pem"
+    copy(one.ca_file, ca)
+    tls = client_tls(TLS(ca_file=str(ca)))
+    servers = [authority.issue("upstream.example").server_context() for authority in (one, two)]
+    assert [await handshake(server, tls.value) is not None for server in servers] == [True, False]
+    copy(two.ca_file, ca)
+    tls.reread()
+    assert [await handshake(server, tls.value) is not None for server in servers] == [False, True]
+
+
+async def test_a_listener_shows_its_renewed_certificate_and_believes_its_renewed_authority(tmp_path: Path) -> None:
+    one, two = Authority(tmp_path, "one"), Authority(tmp_path, "two")
+    cert, key, ca = tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "ca.pem"
+    put(one.issue("upstream.example"), cert, key)
+    copy(one.ca_file, ca)
+    listening = ServerTLS(str(cert), str(key), str(ca))
+
+    def client(trusts: Authority, is_of: Authority) -> ssl.SSLContext:
+        ours = is_of.issue("client")
+        return client_context(TLS(ca_file=trusts.ca_file, cert_file=ours.cert_file, key_file=ours.key_file))
+
+    async def accepted() -> list[bool]:
+        return [
+            await handshake(listening.context, client(trusts, is_of)) is not None
+            for trusts in (one, two)
+            for is_of in (one, two)
+        ]
+
+    assert await accepted() == [True, False, False, False]
+    put(two.issue("upstream.example"), cert, key)
+    listening.reread()
+    assert await accepted() == [False, False, True, False]
+    copy(two.ca_file, ca)
+    listening.reread()
+    assert await accepted() == [False, False, False, True]
+    assert await handshake(listening.context, client_context(TLS(ca_file=two.ca_file))) is None
+
+
+@pytest.mark.parametrize("name", ["upstream.example", "127.0.0.1"])
+async def test_a_renewed_certificate_is_shown_with_and_without_a_name(tmp_path: Path, name: str) -> None:
+    """Who asks for an address names nobody in the handshake."""
+    one, two = Authority(tmp_path, "one"), Authority(tmp_path, "two")
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    put(one.issue(name), cert, key)
+    listening = ServerTLS(str(cert), str(key), None)
+    put(two.issue(name), cert, key)
+    listening.reread()
+    assert await handshake(listening.context, client_context(TLS(ca_file=two.ca_file)), name) is not None
+
+
+async def test_a_session_does_not_outlive_its_authority(tmp_path: Path) -> None:
+    """A listener that asks for certificates gives no tickets, with which a client would come back unasked."""
+    authority = Authority(tmp_path)
+    ours = authority.issue("upstream.example")
+    asking = ServerTLS(ours.cert_file, ours.key_file, authority.ca_file).context
+    assert asking.num_tickets == 0
+    assert asking.options & ssl.OP_NO_TICKET
+
+
+def test_what_can_not_be_used_is_named_by_what_it_is(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    one, two = authority.issue("a"), authority.issue("b")
+    with pytest.raises(KeyPairError):
+        client_tls(TLS(cert_file=one.cert_file, key_file=two.key_file))
+    with pytest.raises(KeyPairError):
+        ServerTLS(one.cert_file, two.key_file, None)
+    for tls in (TLS(ca_file=one.key_file), TLS(ca_file=str(tmp_path / "missing"))):
+        with pytest.raises(TLSError) as caught:
+            client_tls(tls)
+        assert not isinstance(caught.value, KeyPairError)
+        assert str(tls.ca_file) in str(caught.value)

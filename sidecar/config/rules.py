@@ -96,7 +96,7 @@ def _introspected(issuer: Part) -> Iterator[Finding]:
         yield introspection.finding("has no effect on an ID token, which no server introspects")
     if "introspection" in issuer:
         yield from _plain_http(introspection["endpoint"], issuer)
-        yield from _client_auth(introspection["client_auth"])
+        yield from _client_auth(introspection["client_auth"], issuer["tls"], introspection["endpoint"])
         if introspection["client_auth"]["method"].text == "none":
             yield introspection["client_auth"]["method"].finding("introspection takes no public client (RFC 7662 §2.1)")
 
@@ -115,12 +115,20 @@ def _server(server: Part) -> Iterator[Finding]:
     for name in ("discovery_url", "token_endpoint"):
         yield from _plain_http(server[name], server)
     yield from _key_pair(server["tls"])
-    yield from _client_auth(server["client_auth"])
+    yield from _client_auth(server["client_auth"], server["tls"], server["token_endpoint"])
 
 
-def _client_auth(client: Part) -> Iterator[Finding]:
-    if client["method"].value in ("client_secret_basic", "client_secret_post"):
+def _client_auth(client: Part, tls: Part, endpoint: Part) -> Iterator[Finding]:
+    """What is wrong between the keys of a client_auth, the TLS settings beside it and the endpoint that it is for."""
+    method = client["method"].value
+    if method in ("client_secret_basic", "client_secret_post", "client_secret_jwt"):
         yield from _either(client, "client_secret_file", "client_secret_env")
+    if method in ("tls_client_auth", "self_signed_tls_client_auth"):
+        if "cert_file" in tls:
+            yield tls["cert_file"].finding("should not stand beside client_auth.cert_file; give one of them")
+        url = _read(addresses.url, endpoint)
+        if url is not None and not url.secure:
+            yield endpoint.finding(f"should be an https URL: {method} shows a certificate there")
 
 
 def _match(route: Part) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from yarl import URL
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.route import TLS
 from sidecar.oauth.jwt import strict_json
-from sidecar.tls import client_context
+from sidecar.tls import Contexts, client_tls
 
 MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
@@ -105,17 +105,26 @@ class PeerClient:
     timeout: seconds that a whole request may take: name, connection, TLS, sending, reading.
     max_in_flight: requests at once; further ones wait, within their timeout.
 
+    contexts: gives the TLS context; what is connected after it was renewed uses the new one, and no connection that was
+    made with an older one.
+
     TLSError: at construction, a TLS file is missing or no good. Every request raises PeerUnreachable,
     PeerTimeout or PeerReplyUnusable. A POST is sent once; aiohttp sends a GET again where a kept connection broke.
     """
 
     def __init__(
-        self, *, timeout: float, max_in_flight: int, tls: TLS | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        *,
+        timeout: float,
+        max_in_flight: int,
+        tls: TLS | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        contexts: Contexts = client_tls,
     ) -> None:
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         # aiohttp made a verifying context for itself when it was imported; another would hold all authorities again.
-        self._ssl = client_context(tls) if tls is not None and tls != TLS() else True
+        self._tls = contexts(tls) if tls is not None and tls != TLS(server_name=tls.server_name) else None
         self._server_name = tls.server_name if tls else None
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -152,6 +161,8 @@ class PeerClient:
                     data=body,
                     allow_redirects=False,  # the default would carry credentials elsewhere
                     server_hostname=self._server_name,
+                    # Connections are kept by the context they were made with: those of an older one are left to end.
+                    ssl=True if self._tls is None else self._tls.value,
                 ) as response,
             ):
                 return await self._read(response, limit)
@@ -166,7 +177,7 @@ class PeerClient:
         """The session, made in the running loop; where a default is unsafe for us, it is named."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=_Connector(ssl=self._ssl, limit=self._max_in_flight, keepalive_timeout=KEEPALIVE),
+                connector=_Connector(limit=self._max_in_flight, keepalive_timeout=KEEPALIVE),
                 headers=_HEADERS,
                 cookie_jar=aiohttp.DummyCookieJar(),  # a shared jar would send one user's cookie with another's token
                 auto_decompress=False,  # a bomb is not unpacked

@@ -15,7 +15,7 @@ from sidecar.oauth.flight import Flight
 from sidecar.oauth.http import MAX_DOCUMENT_BYTES, PeerClient, PeerError
 from sidecar.oauth.jwt import KeyFormatError, SignedToken, UnknownKeyError, VerificationKeys, strict_json
 from sidecar.oauth.metadata import MetadataSource, MetadataUnavailable
-from sidecar.oauth.secrets import SecretError, read_file
+from sidecar.rotation import FileError, read_file
 
 UNKNOWN_KEY_EVERY: Final = 30.0  # seconds between two looks that unknown keys may cause
 LOOK_FIRST: Final = -1  # no generation: what was remembered is not to be trusted before somebody looked
@@ -79,7 +79,7 @@ class FileKeys:
         """Read the file. KeysUnavailable: it can't be read or is no JSON."""
         try:
             return strict_json(read_file(self._path, MAX_DOCUMENT_BYTES))
-        except SecretError as error:
+        except FileError as error:
             raise KeysUnavailable(f"keys: {error}") from None
         except (ValueError, RecursionError):
             raise KeysUnavailable("keys: the file is not JSON") from None

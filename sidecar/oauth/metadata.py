@@ -33,12 +33,17 @@ class MetadataError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerMetadata:
-    """The part of a document that the gateway uses; an endpoint that is not published is None."""
+    """The part of a document that the gateway uses; an endpoint that is not published is None.
+
+    mtls_token_endpoint: the one among ``mtls_endpoint_aliases`` (RFC 8705 §5), for clients that show a certificate.
+    """
 
     issuer: str
     token_endpoint: str | None
     jwks_uri: str | None
     introspection_endpoint: str | None = None
+    mtls_token_endpoint: str | None = None
+    mtls_introspection_endpoint: str | None = None
 
 
 class MetadataSource:
@@ -126,11 +131,18 @@ def read_metadata(document: Mapping[str, Any], issuer: str | None, location: str
     named = document.get("issuer")
     if not isinstance(named, str) or not named or (issuer is not None and named != issuer):
         raise MetadataError("the document names another issuer")
+    aliases = document.get("mtls_endpoint_aliases")
+    if aliases is None:
+        aliases = {}
+    if not isinstance(aliases, Mapping):
+        raise MetadataError("mtls_endpoint_aliases is no object")
     return ServerMetadata(
         named,
         token_endpoint=_endpoint(document, "token_endpoint", location),
         jwks_uri=_endpoint(document, "jwks_uri", location),
         introspection_endpoint=_endpoint(document, "introspection_endpoint", location),
+        mtls_token_endpoint=_endpoint(aliases, "token_endpoint", location),
+        mtls_introspection_endpoint=_endpoint(aliases, "introspection_endpoint", location),
     )
 
 

@@ -137,8 +137,9 @@ class AuthorizationServer:
         self._places -= 1
         try:
             async with asyncio.timeout(self._timeout), self._turn:
+                used = self._client_auth.generation
                 answer = await self._ask(pairs)
-                if isinstance(answer, ErrorReply) and answer.error in _OURSELVES_REFUSED and self._client_auth.reread():
+                if isinstance(answer, ErrorReply) and answer.error in _OURSELVES_REFUSED and await self._renewed(used):
                     answer = await self._ask(pairs)
                 return answer
         except (TimeoutError, PeerTimeout):
@@ -150,8 +151,15 @@ class AuthorizationServer:
         try:
             return await self._attempt(pairs)
         except _MayHavePassed:
-            pass
+            if self._client_auth.mutual_tls:  # a certificate that is refused may show as a broken connection
+                await self._renewed(self._client_auth.generation)
         return await self._attempt(pairs)
+
+    async def _renewed(self, used: int) -> bool:
+        """Whether there is something newer to authenticate with than what was used."""
+        if self._client_auth.generation == used:
+            await asyncio.to_thread(self._client_auth.reread)
+        return self._client_auth.generation != used
 
     async def _attempt(self, pairs: Sequence[tuple[str, str]]) -> TokenReply | ErrorReply:
         self._heed_pause()
@@ -170,13 +178,21 @@ class AuthorizationServer:
         return self._failure(reply)
 
     async def _where(self) -> TokenEndpoint:
-        if isinstance(self._endpoint, TokenEndpoint):
-            return self._endpoint
+        endpoint = self._endpoint
+        if isinstance(endpoint, MetadataSource):
+            endpoint = await self._discovered(endpoint)
+        if self._client_auth.mutual_tls and not endpoint.url.startswith("https:"):
+            raise ServerReplyUnusable("the endpoint is not https, so it can't see our certificate")
+        return endpoint
+
+    async def _discovered(self, source: MetadataSource) -> TokenEndpoint:
         try:
-            metadata = await self._endpoint.metadata()
+            metadata = await source.metadata()
         except MetadataUnavailable as error:
             raise ServerUnavailable(error.reason, error.retry_after) from None
         url: str | None = getattr(metadata, self._member)
+        if self._client_auth.mutual_tls:
+            url = getattr(metadata, f"mtls_{self._member}") or url
         if url is None:
             raise ServerReplyUnusable(f"metadata: no {self._member}")
         return TokenEndpoint(url, metadata.issuer)

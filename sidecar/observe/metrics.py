@@ -170,6 +170,16 @@ class Metrics:
         for name, taken in successful.items():
             self.config_include_successful.labels(name).set(taken)
 
+    def define_secrets(self, names: Collection[str]) -> None:
+        """Make the series of the files in use exist, at 0, and forget those of files that no longer are.
+
+        names: what ``secret`` says of each: its path, or that of the certificate where several belong together.
+        """
+        for name in names:
+            for outcome in (SUCCESS, "failure"):
+                self.secret_reloads.labels(name, outcome)
+        _forget_others(self.secret_reloads, "secret", names)
+
     def forget(self, route: str) -> None:
         """Drop all series of a route; requests still under way may go on counting into their own ``RouteMetrics``."""
         self._routes.pop(route, None)

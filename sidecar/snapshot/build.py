@@ -1,9 +1,9 @@
 """The snapshot itself, and how it is built: compile everything, report every problem, or return a whole."""
 
 import ipaddress
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sidecar.caller.verify import Verifier
 from sidecar.config.addresses import Network
@@ -19,11 +19,13 @@ from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
 from sidecar.model.route import Exchange, Route
 from sidecar.observe.metrics import Metrics
+from sidecar.rotation import Rotation
 from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
-from sidecar.snapshot.peers import Peers, compile_peers
+from sidecar.snapshot.peers import Peers, compile_peers, watched_tls
 from sidecar.snapshot.routes import compile_route
+from sidecar.tls import ServerTLS
 from sidecar.upstream.errors import UpstreamConfigError
 from sidecar.upstream.pool import Pool
 
@@ -38,7 +40,7 @@ class Snapshot:
     """
 
     listeners: Mapping[str, Listener]
-    tls: Mapping[str, ssl.SSLContext] = field(repr=False)
+    tls: Mapping[str, ServerTLS] = field(repr=False)
     routes: Mapping[str, Route]
     table: Table
     verifier: Verifier
@@ -67,20 +69,21 @@ class Snapshot:
             await close()
 
 
-def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snapshot:
-    """Compile a loaded file. Nothing is connected to.
+def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK, rotation: Rotation | None = None) -> Snapshot:
+    """Compile a loaded file. Nothing is connected to. rotation: looks after the files that were read; else nobody does.
 
     ConfigError: with every problem that only shows when parts meet.
     """
-    peers = compile_peers(loaded, clock, metrics)
+    rotation = rotation or Rotation()
+    peers = compile_peers(loaded, clock, metrics, rotation)
     problems = list(peers.problems)
-    tls = compile_listener_tls(loaded, problems)
+    tls = compile_listener_tls(loaded, rotation, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
     index_of = {route.name: index for index, route in enumerate(compiled)}
     problems += [
         loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)
     ]
-    pools = _pools(loaded, compiled, clock, problems)
+    pools = _pools(loaded, compiled, clock, rotation, problems)
     if problems:
         raise ConfigError(problems)
     metrics.define_includes({included.name: not included.problems for included in loaded.includes})
@@ -100,11 +103,13 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK) -> Snap
     )
 
 
-def _pools(loaded: Loaded, routes: list[Route], clock: Clock, problems: list[ConfigProblem]) -> dict[str, Pool]:
+def _pools(
+    loaded: Loaded, routes: list[Route], clock: Clock, rotation: Rotation, problems: list[ConfigProblem]
+) -> dict[str, Pool]:
     pools: dict[str, Pool] = {}
     for index, route in enumerate(routes):
         try:
-            pools[route.name] = Pool(route.upstream, clock=clock)
+            pools[route.name] = Pool(route.upstream, clock=clock, contexts=partial(watched_tls, rotation))
         except UpstreamConfigError as error:
             problems.append(loaded.problem(("routes", index, "upstream", "tls"), error.reason))
     return pools

@@ -3,12 +3,13 @@
 Files are read here, so that one that can't be used is told with its place and not at the first bind.
 """
 
-import ssl
+from functools import partial
 
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem
 from sidecar.model.listener import Direction, Listener
-from sidecar.tls import TLSError, server_context
+from sidecar.rotation import Rotation
+from sidecar.tls import ServerTLS, TLSError
 
 
 def compile_listeners(loaded: Loaded) -> dict[str, Listener]:
@@ -25,13 +26,15 @@ def compile_listeners(loaded: Loaded) -> dict[str, Listener]:
     }
 
 
-def compile_listener_tls(loaded: Loaded, problems: list[ConfigProblem]) -> dict[str, ssl.SSLContext]:
-    """Return the context of each listener that serves https; what can't be made is added to ``problems``."""
-    contexts: dict[str, ssl.SSLContext] = {}
+def compile_listener_tls(loaded: Loaded, rotation: Rotation, problems: list[ConfigProblem]) -> dict[str, ServerTLS]:
+    """Return what each listener that serves https listens with, watched; what can't be made goes to ``problems``."""
+    made: dict[str, ServerTLS] = {}
     for name, section in loaded.config.gateway.all_listeners.items():
         if (tls := section.tls) is not None:
             try:
-                contexts[name] = server_context(tls.cert_file, tls.key_file, tls.client_ca_file)
+                files = (tls.cert_file, tls.key_file, tls.client_ca_file)
+                # The same object for the same files, so that a reload leaves the listener as it is.
+                made[name] = rotation.shared((name, files), partial(ServerTLS, *files))
             except TLSError as error:
                 problems.append(loaded.problem(("gateway", "listeners", name, "tls"), str(error)))
-    return contexts
+    return made

@@ -5,9 +5,11 @@ gateway starts with everything down.
 """
 
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from sidecar.caller.profiles import Profile
@@ -18,19 +20,21 @@ from sidecar.config.problems import ConfigProblem, Path
 from sidecar.exchange.dialects import DIALECTS, Dialect
 from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.plan import IssuedKeys
-from sidecar.exchange.workload import WorkloadTokenFile
+from sidecar.exchange.workload import WorkloadTokenFile, workload_token_file
 from sidecar.model.clock import Clock
-from sidecar.oauth.client_auth import CLIENT_AUTHENTICATION, ClientAuthentication, TokenEndpoint
+from sidecar.model.route import TLS
+from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
 from sidecar.oauth.http import PeerClient
 from sidecar.oauth.introspection import Introspection
 from sidecar.oauth.jwks import FileKeys, KeyLocation, KeySource, PublishedKeys
-from sidecar.oauth.jwt import DEFAULT_ALGORITHMS, KeyFormatError
+from sidecar.oauth.jwt import DEFAULT_ALGORITHMS
 from sidecar.oauth.metadata import MetadataSource
-from sidecar.oauth.secrets import EnvSecret, FileSecret, Secret, SecretError
 from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
+from sidecar.rotation import FileError, Rotated, Rotation
+from sidecar.snapshot.client_auth import compile_client_auth, source_of
 from sidecar.snapshot.routes import peer_tls
-from sidecar.tls import TLSError
+from sidecar.tls import KeyPairError, TLSError, client_tls
 
 #: An issuer's documents are few and small; whoever needs one waits no longer than for an exchange.
 DOCUMENT_TIMEOUT: Final = 5.0
@@ -54,16 +58,35 @@ class Peers:
     problems: list[ConfigProblem] = field(default_factory=list)
 
 
-def compile_peers(loaded: Loaded, clock: Clock, metrics: Metrics, environ: Mapping[str, str] = os.environ) -> Peers:
+def compile_peers(
+    loaded: Loaded, clock: Clock, metrics: Metrics, rotation: Rotation, environ: Mapping[str, str] = os.environ
+) -> Peers:
     """Return all peers of a file that could be made, and the problems of those that could not."""
-    return _Compiler(loaded, clock, metrics, environ).compile()
+    return _Compiler(loaded, clock, metrics, rotation, environ).compile()
+
+
+def watched_tls(rotation: Rotation, tls: TLS) -> Rotated[ssl.SSLContext]:
+    """Return the watched context for these settings, one for all who have the same. TLSError: a file is no good."""
+    return rotation.shared(tls, lambda: client_tls(tls))
+
+
+class _NoProof(Exception):
+    """What we authenticate with can't be used. path: of the key that says where it is."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class _Compiler:
-    def __init__(self, loaded: Loaded, clock: Clock, metrics: Metrics, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, loaded: Loaded, clock: Clock, metrics: Metrics, rotation: Rotation, environ: Mapping[str, str]
+    ) -> None:
         self._loaded = loaded
         self._clock = clock
         self._metrics = metrics
+        self._rotation = rotation
+        self._contexts = partial(watched_tls, rotation)
         self._environ = environ
         self._peers = Peers()
 
@@ -76,14 +99,13 @@ class _Compiler:
                 self._issuer(name, issuer, config.issuer_of(issuer))
         for name, server in config.authorization_servers.items():
             path = ("authorization_servers", name)
-            with self._collecting((*path, "client_auth")):
-                client_auth = self._client_auth(name, server.client_auth, self._peers.dialects[name])
-                with self._collecting(path):
-                    self._server(name, server, client_auth)
+            with self._collecting(path):
+                self._server(name, server)
         for name, token in config.workload_tokens.items():
             with self._collecting(("workload_tokens", name, "file")):
-                secret = FileSecret(token.file, clock=self._clock, observed=self._secret_observer(name))
-                self._peers.workload_tokens[name] = WorkloadTokenFile(name, token.type, secret)
+                workload = workload_token_file(name, token.type, token.file)
+                self._rotation.watch(workload.file)
+                self._peers.workload_tokens[name] = workload
         return self._peers
 
     @contextmanager
@@ -91,9 +113,11 @@ class _Compiler:
         """Turn what can't be made into a problem at its place in the file."""
         try:
             yield
+        except _NoProof as error:
+            self._peers.problems.append(self._loaded.problem(error.path, str(error)))
         except TLSError as error:
             self._peers.problems.append(self._loaded.problem((*path, "tls"), str(error)))
-        except (SecretError, KeyFormatError, ValueError) as error:
+        except (FileError, ValueError) as error:
             self._peers.problems.append(self._loaded.problem(path, str(error)))
 
     def _issuer(self, name: str, section: schema.TrustedIssuer, iss: str) -> None:
@@ -101,7 +125,7 @@ class _Compiler:
         introspection = section.introspection
         discovers = section.jwks_file is None and section.jwks_uri is None and profile is not Profile.OPAQUE
         if discovers or (introspection is not None and introspection.endpoint is None):
-            metadata = self._metadata(self._documents(section.tls), iss, section.discovery_url)
+            metadata = self._metadata(self._documents(peer_tls(section.tls)), iss, section.discovery_url)
         if profile is not Profile.OPAQUE:
             location = self._issuer_keys(section, metadata)
             keys = KeySource(
@@ -134,7 +158,7 @@ class _Compiler:
         where = section.jwks_uri or metadata
         if where is None:
             raise ValueError("needs an issuer, a discovery_url, a jwks_uri or a jwks_file")
-        return PublishedKeys(self._documents(section.tls), where)
+        return PublishedKeys(self._documents(peer_tls(section.tls)), where)
 
     def _introspection(
         self,
@@ -148,11 +172,14 @@ class _Compiler:
         if where is None:
             raise ValueError("needs an issuer, a discovery_url or an introspection.endpoint")
         dialect = self._peers.dialects.get(issuer.authorization_server or "", DIALECTS["rfc8693"])
+        path = ("trusted_issuers", name, "introspection", "client_auth")
+        client_auth, tls = self._client_auth(path, section.client_auth, issuer.tls, dialect)
         client = PeerClient(
             timeout=DOCUMENT_TIMEOUT,
             max_in_flight=INTROSPECTIONS,
-            tls=peer_tls(issuer.tls),
+            tls=tls,
             clock=self._clock,
+            contexts=self._contexts,
         )
         self._peers.closers.append(client.close)
         server = AuthorizationServer(
@@ -160,7 +187,7 @@ class _Compiler:
             endpoint=where,
             member="introspection_endpoint",
             client=client,
-            client_auth=self._client_auth(name, section.client_auth, dialect),
+            client_auth=client_auth,
             timeout=DOCUMENT_TIMEOUT,
             max_in_flight=INTROSPECTIONS,
             clock=self._clock,
@@ -176,17 +203,20 @@ class _Compiler:
         self._peers.closers.append(introspection.close)
         return introspection
 
-    def _server(self, name: str, section: schema.AuthorizationServer, client_auth: ClientAuthentication) -> None:
+    def _server(self, name: str, section: schema.AuthorizationServer) -> None:
+        path = ("authorization_servers", name, "client_auth")
+        client_auth, tls = self._client_auth(path, section.client_auth, section.tls, self._peers.dialects[name])
         client = PeerClient(
             timeout=section.timeout,
             max_in_flight=section.max_in_flight,
-            tls=peer_tls(section.tls),
+            tls=tls,
             clock=self._clock,
+            contexts=self._contexts,
         )
         self._peers.closers.append(client.close)
         metadata = None
         if section.issuer is not None or section.discovery_url is not None:
-            metadata = self._metadata(self._documents(section.tls), section.issuer, section.discovery_url)
+            metadata = self._metadata(self._documents(tls), section.issuer, section.discovery_url)
         endpoint: TokenEndpoint | MetadataSource | None = metadata
         if section.token_endpoint is not None:
             endpoint = TokenEndpoint(section.token_endpoint, section.issuer)
@@ -203,39 +233,37 @@ class _Compiler:
         )
         if metadata is not None and section.issuer is not None and section.issuer not in self._peers.issued_keys:
             keys = KeySource(
-                PublishedKeys(self._documents(section.tls), metadata), keys_stale=SERVER_KEYS_STALE, clock=self._clock
+                PublishedKeys(self._documents(tls), metadata), keys_stale=SERVER_KEYS_STALE, clock=self._clock
             )
             self._peers.closers.append(keys.close)
             self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
 
-    def _client_auth(self, server: str, section: schema.ClientAuth, dialect: Dialect) -> ClientAuthentication:
-        make = CLIENT_AUTHENTICATION[section.method]
-        observed = self._secret_observer(server)
-        match section:
-            case schema.NoClientAuth():
-                return make(section.client_id)
-            case schema.KeyClientAuth():
-                key = FileSecret(section.key_file, clock=self._clock, observed=observed)
-                return make(
-                    section.client_id,
-                    key,
-                    section.algorithm,
-                    key_id=section.key_id,
-                    audience=dialect.assertion_audience,
-                )
-            case schema.SecretClientAuth():
-                secret: Secret
-                if section.client_secret_file is not None:
-                    secret = FileSecret(section.client_secret_file, clock=self._clock, observed=observed)
-                else:
-                    secret = EnvSecret(section.client_secret_env or "", self._environ)
-                if section.method == "client_secret_basic":
-                    return make(section.client_id, secret, form_encoding=dialect.form_encoding)
-                return make(section.client_id, secret)
+    def _client_auth(
+        self, path: Path, section: schema.ClientAuth, peer: schema.PeerTLS | None, dialect: Dialect
+    ) -> tuple[ClientAuthentication, TLS]:
+        """How we authenticate to a peer, and the TLS settings of every connection to it: our certificate is in them."""
+        tls = peer_tls(peer)
+        if isinstance(section, schema.CertificateClientAuth):
+            tls = replace(tls, cert_file=section.cert_file, key_file=section.key_file)
+        try:
+            made = compile_client_auth(
+                section, dialect, self._rotation, self._environ, context=lambda: self._contexts(tls)
+            )
+        except KeyPairError as error:
+            raise _NoProof((*path, "cert_file"), str(error)) from None
+        except TLSError:
+            raise
+        except FileError as error:
+            raise _NoProof((*path, source_of(section)), str(error)) from None
+        return made, tls
 
-    def _documents(self, tls: schema.PeerTLS | None) -> PeerClient:
+    def _documents(self, tls: TLS) -> PeerClient:
         client = PeerClient(
-            timeout=DOCUMENT_TIMEOUT, max_in_flight=DOCUMENT_CONNECTIONS, tls=peer_tls(tls), clock=self._clock
+            timeout=DOCUMENT_TIMEOUT,
+            max_in_flight=DOCUMENT_CONNECTIONS,
+            tls=tls,
+            clock=self._clock,
+            contexts=self._contexts,
         )
         self._peers.closers.append(client.close)
         return client
@@ -253,10 +281,6 @@ class _Compiler:
             metrics.trusted_issuer_available.labels(issuer).set(outcome == "success")
 
         return observed
-
-    def _secret_observer(self, name: str) -> Callable[[str], None]:
-        reloads = self._metrics.secret_reloads
-        return lambda outcome: reloads.labels(name, outcome).inc()
 
 
 def _dialect(section: schema.AuthorizationServer) -> Dialect:

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from sidecar.model.route import Upstream
-from sidecar.tls import TLSError, client_context
+from sidecar.rotation import FileError, Rotated
+from sidecar.tls import Contexts, client_tls
 from sidecar.upstream.errors import Phase, UpstreamConfigError, UpstreamTimeout, UpstreamUnavailable
 
 NEXT_ADDRESS_AFTER: Final = 0.25  # seconds, RFC 8305 §5
@@ -24,15 +25,20 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class Dialer:
-    """Makes connections to one upstream.
+    """Makes connections to one upstream. contexts: gives its TLS context.
 
     UpstreamConfigError, when made: a file of its TLS settings can't be used, or there is no name to check.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, contexts: Contexts = client_tls) -> None:
         self._upstream = upstream
-        self._context = _context(upstream)
+        self._tls = _tls(upstream, contexts)
         self._server_name = _server_name(upstream)
+
+    @property
+    def generation(self) -> int:
+        """A number that grows when certificates or authorities were replaced."""
+        return self._tls.generation if self._tls is not None else 0
 
     async def connect(self, factory: Callable[[], P]) -> P:
         """Return the protocol of a connection that is ready for use.
@@ -61,15 +67,14 @@ class Dialer:
     async def _connect(self, factory: Callable[[], P]) -> P:
         loop = asyncio.get_running_loop()
         upstream = self._upstream
+        context = self._tls.value if self._tls is not None else None
         if upstream.unix_path is not None:
             _, protocol = await loop.create_unix_connection(
-                factory, upstream.unix_path, ssl=self._context, server_hostname=self._server_name
+                factory, upstream.unix_path, ssl=context, server_hostname=self._server_name
             )
             return protocol
         sock = await start_connection(await self._addresses(loop), happy_eyeballs_delay=NEXT_ADDRESS_AFTER)
-        _, protocol = await loop.create_connection(
-            factory, sock=sock, ssl=self._context, server_hostname=self._server_name
-        )
+        _, protocol = await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=self._server_name)
         return protocol
 
     async def _addresses(self, loop: asyncio.AbstractEventLoop) -> list[AddrInfoType]:
@@ -79,12 +84,12 @@ class Dialer:
         return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
-def _context(upstream: Upstream) -> ssl.SSLContext | None:
+def _tls(upstream: Upstream, contexts: Contexts) -> Rotated[ssl.SSLContext] | None:
     if upstream.tls is None:
         return None
     try:
-        return client_context(upstream.tls)
-    except TLSError as error:
+        return contexts(upstream.tls)
+    except FileError as error:
         raise UpstreamConfigError(str(error)) from None
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.route import Upstream
+from sidecar.tls import Contexts, client_tls
 from sidecar.upstream.body import Body
 from sidecar.upstream.connection import Connection, OnInformational
 from sidecar.upstream.dial import Dialer
@@ -30,15 +31,24 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE
 class Pool:
     """Sends requests to one upstream over connections that are kept and used again.
 
+    contexts: gives its TLS context; a connection that was made before it was renewed takes no further request.
+
     UpstreamConfigError, when made: its TLS settings can't be used.
     """
 
-    def __init__(self, upstream: Upstream, *, clock: Clock = SYSTEM_CLOCK, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        patience: float = PATIENCE,
+        contexts: Contexts = client_tls,
+    ) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._dialer = Dialer(upstream)
+        self._dialer = Dialer(upstream, contexts)
         self._slots = Slots(upstream.max_connections, patience)
-        self._open: set[Connection] = set()
+        self._open: dict[Connection, int] = {}  # with the dialer's generation when they were made
         self._idle: dict[Connection, float] = {}  # until when; the last one in is the first one out
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
@@ -83,9 +93,10 @@ class Pool:
                 except UpstreamUnavailable:
                     if kept.heard or body is not None or method not in IDEMPOTENT:
                         raise
+            generation = self._dialer.generation
             fresh = await self._dialer.connect(self._new_connection)
             if not fresh.closed:
-                self._open.add(fresh)
+                self._open[fresh] = generation
             return await fresh.request(head, method=method, body=body, on_informational=on_informational)
         except BaseException:
             self._slots.release()
@@ -113,7 +124,7 @@ class Pool:
         """Return the connection that rested shortest and is fit for use; close those that are not."""
         while self._idle:
             connection, until = self._idle.popitem()
-            if self._clock.monotonic() < until and connection.fit:
+            if self._clock.monotonic() < until and connection.fit and self._current(connection):
                 return connection
             connection.abort()
         return None
@@ -121,9 +132,13 @@ class Pool:
     def _new_connection(self) -> Connection:
         return Connection(self._upstream, self._clock, self)
 
+    def _current(self, connection: Connection) -> bool:
+        """Whether a connection was made with the certificates and authorities of now."""
+        return self._open.get(connection) == self._dialer.generation
+
     def _rest_of(self, connection: Connection) -> float:
         """Return for how many seconds a connection may rest."""
-        if self._closing or not connection.reusable:
+        if self._closing or not connection.reusable or not self._current(connection):
             return 0.0
         rest = IDLE_TIMEOUT
         if connection.keep_alive is not None:
@@ -143,7 +158,7 @@ class Pool:
         self._slots.release()
 
     def lost(self, connection: Connection) -> None:
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         self._idle.pop(connection, None)
         if self._emptied is not None and not self._open and not self._emptied.done():
             self._emptied.set_result(None)

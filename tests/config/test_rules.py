@@ -210,7 +210,22 @@ def test_a_server_can_be_found(workshop: Workshop) -> None:
     }
 
 
-@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+def test_one_certificate_goes_to_a_server_and_over_tls(workshop: Workshop, method: str) -> None:
+    workshop.file("pem")
+    pair = {"cert_file": "pem", "key_file": "pem"}
+    auth = {f"{SERVER}.client_auth": {"method": method, "client_id": "x", **pair}}
+    assert wrong(workshop, **auth, **{f"{SERVER}.tls": {"ca_file": "pem"}}) == {}
+    assert wrong(workshop, **auth, **{f"{SERVER}.tls": pair}) == {
+        f"{SERVER}.tls.cert_file": "should not stand beside client_auth.cert_file; give one of them"
+    }
+    endpoint = {f"{SERVER}.token_endpoint": "http://127.0.0.1/token"}
+    assert wrong(workshop, **auth, **endpoint) == {
+        f"{SERVER}.token_endpoint": f"should be an https URL: {method} shows a certificate there"
+    }
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "client_secret_jwt"])
 def test_a_secret_comes_from_one_place(workshop: Workshop, method: str) -> None:
     workshop.file("secret")
     workshop.environ["SECRET"] = "x"

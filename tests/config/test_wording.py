@@ -75,7 +75,8 @@ def test_what_is_missing_says_what_it_is_for(workshop: Workshop) -> None:
 def test_the_method_decides_which_keys_count(workshop: Workshop, client_auth: object) -> None:
     assert workshop.wrong_with("authorization_servers.corp.client_auth", client_auth) == {
         "authorization_servers.corp.client_auth.method": (
-            "should be one of none, client_secret_basic, client_secret_post, private_key_jwt"
+            "should be one of none, client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, "
+            "tls_client_auth, self_signed_tls_client_auth, jwt_file, spiffe_jwt"
         )
     }
 

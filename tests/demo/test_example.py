@@ -15,7 +15,7 @@ from sidecar.demo.folder import AGENT_TOKEN, GATEWAY_SECRET
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the file needs to be there."""
     (tmp_path / GATEWAY_SECRET).write_text("a secret")
-    (tmp_path / AGENT_TOKEN).write_text("a token")
+    (tmp_path / AGENT_TOKEN).write_text("a-token")
     monkeypatch.setenv("DEMO_DIR", str(tmp_path))
     return tmp_path
 

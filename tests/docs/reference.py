@@ -64,7 +64,7 @@ KINDS: Final[Mapping[Any, str]] = {
     Any: "value",
 }
 #: Sections of which one stands under a key, by the words that tell which.
-CLIENT_AUTH: Final = (servers.NoClientAuth, servers.SecretClientAuth, servers.KeyClientAuth)
+CLIENT_AUTH: Final = get_args(get_args(servers.ClientAuth)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,17 @@ tokens are named then, and no actor token can be sent. `entra-obo` is Microsoft'
 Give one of `client_secret_file` and `client_secret_env`. One newline at the file's end does not count. The file is read
 again when it changes; the environment is not.
 """,
+    "authorization_servers.NAME.client_auth (client_secret_jwt)": """
+Give one of `client_secret_file` and `client_secret_env`. The secret has at least as many bytes as the algorithm's hash
+(RFC 7518 §3.2): 32 for `HS256`, 48 for `HS384`, 64 for `HS512`.
+""",
+    "authorization_servers.NAME.client_auth (tls_client_auth, self_signed_tls_client_auth)": """
+The certificate goes with every connection to this server, so `tls` beside it has no `cert_file` of its own. Where the
+metadata has `mtls_endpoint_aliases`, the token endpoint is the one among them.
+""",
+    "authorization_servers.NAME.client_auth (jwt_file, spiffe_jwt)": """
+See [client authentication](client-authentication.md) for what the token has to say, and for all methods side by side.
+""",
     "authorization_servers.NAME.client_auth (none)": """
 A server that lets a public client exchange tokens lets everybody who knows its name do it.
 """,

@@ -152,7 +152,8 @@ async def caller_leaves_upload(stage: Stage) -> None:
 async def actor_unreadable(stage: Stage) -> None:
     for content in (f"{stage.actor} and more", f"{stage.actor}\nTwo", ""):
         (stage.gateway.folder / "actor.token").write_text(content)
-        stage.gateway.app.snapshot.plans["orders"].actor._token = None  # type: ignore[union-attr]
+        for _ in range(2):
+            await stage.gateway.app._rotation.look()
         await stage.get()
 
 

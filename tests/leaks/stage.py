@@ -37,7 +37,7 @@ trusted_issuers:
 authorization_servers:
   corp:
     token_endpoint: 'http://127.0.0.1:TOKENS/token'
-    timeout: 200ms
+    timeout: 1s
     client_auth: AUTH
   down: {token_endpoint: 'http://127.0.0.1:DOWN/token', client_auth: AUTH}
 workload_tokens:

@@ -28,7 +28,7 @@ from sidecar.oauth.http import (
     Reply,
     is_endpoint,
 )
-from sidecar.tls import TLSError
+from sidecar.tls import TLSError, client_tls
 from tests.oauth.peers import Authority, RawPeer, Seen, close_after, never, raw_peer, reply, reset_after
 from tests.support.canary import Canary, search
 from tests.support.clock import FakeClock
@@ -468,6 +468,35 @@ def test_tls_files_are_judged_at_construction(authority: Authority, tmp_path: Pa
             PeerClient(timeout=1, max_in_flight=1, tls=tls)
         assert named in str(caught.value)
         assert "canary" not in str(caught.value)
+
+
+async def test_a_renewed_certificate_is_shown_to_the_next(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def put(name: str) -> None:
+        for path, source in zip((cert, key), authority.issue(name), strict=True):
+            path.write_bytes(Path(source).read_bytes())
+
+    put("old")
+    settings = TLS(ca_file=authority.ca_file, cert_file=str(cert), key_file=str(key))
+    tls = client_tls(settings)
+    client = PeerClient(timeout=5, max_in_flight=2, tls=settings, contexts=lambda _: tls)
+    shown: list[str] = []
+
+    async def answer(_: Seen, writer: asyncio.StreamWriter) -> None:
+        shown.append(writer.get_extra_info("peercert")["subjectAltName"][0][1])
+        writer.write(reply(body={}))
+
+    async with raw_peer(answer, tls=authority.serving(ask_for_clients=True)) as peer:
+        for _ in range(2):
+            await client.post_form(peer.url, [], {})
+        put("new")
+        tls.reread()
+        for _ in range(2):
+            await client.post_form(peer.url, [], {})
+        await client.close()
+    assert (shown, peer.connections) == (["old", "old", "new", "new"], 2)
 
 
 # --- URLs

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
-from sidecar.oauth.client_auth import ClientSecretBasic, TokenEndpoint
+from sidecar.oauth.client_auth import TokenEndpoint
+from sidecar.oauth.client_auth.simple import ClientSecretBasic
 from sidecar.oauth.http import PeerClient
 from sidecar.oauth.introspection import INACTIVE_MAX_AGE, REMEMBERED_INACTIVE, Introspection, IntrospectionUnavailable
-from sidecar.oauth.secrets import EnvSecret
+from sidecar.oauth.secrets import env_secret
 from sidecar.oauth.server import AuthorizationServer, TokenReply
 from tests.support.canary import Canary, search
 from tests.support.clock import FakeClock
@@ -38,7 +39,7 @@ class Desk:
             endpoint=TokenEndpoint(f"http://127.0.0.1:{scripted.port}/introspect"),
             member="introspection_endpoint",
             client=self.client,
-            client_auth=ClientSecretBasic("gateway", EnvSecret("S", {"S": "secret"})),
+            client_auth=ClientSecretBasic("gateway", env_secret("S", bytes, {"S": "secret"})),
             timeout=settings.pop("timeout", 2.0),
             max_in_flight=settings.pop("max_in_flight", 50),
             clock=self.time.clock,

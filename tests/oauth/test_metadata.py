@@ -142,6 +142,20 @@ def test_a_document_that_is_not_used(change: dict[str, object]) -> None:
         read_metadata(GOOD | change, ISSUER, f"{ISSUER}{OPENID}")
 
 
+def test_where_certificates_are_asked_for() -> None:
+    where = f"{ISSUER}{OPENID}"
+    assert read_metadata(GOOD, ISSUER, where).mtls_token_endpoint is None
+    aliases = {"token_endpoint": "https://mtls.example/token", "revocation_endpoint": 7}
+    found = read_metadata(GOOD | {"mtls_endpoint_aliases": aliases}, ISSUER, where)
+    assert found.mtls_token_endpoint == "https://mtls.example/token"
+    assert read_metadata(GOOD | {"mtls_endpoint_aliases": {}}, ISSUER, where).mtls_token_endpoint is None
+    assert read_metadata(GOOD | {"mtls_endpoint_aliases": None}, ISSUER, where).mtls_token_endpoint is None
+    wrongs: list[object] = [[], "x", {"token_endpoint": 7}, {"token_endpoint": "http://mtls.example/token"}]
+    for wrong in wrongs:
+        with pytest.raises(MetadataError):
+            read_metadata(GOOD | {"mtls_endpoint_aliases": wrong}, ISSUER, where)
+
+
 def test_plain_http_may_lead_anywhere() -> None:
     """Where the document itself came over plain http, the configuration allowed that."""
     document = GOOD | {"jwks_uri": "http://127.0.0.1/keys"}

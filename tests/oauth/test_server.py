@@ -5,23 +5,21 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import Key
 
+from sidecar.model.route import TLS
 from sidecar.oauth import jwt
-from sidecar.oauth.client_auth import (
-    ClientAuthentication,
-    ClientSecretBasic,
-    ClientSecretPost,
-    NoAuthentication,
-    PrivateKeyJWT,
-    TokenEndpoint,
-)
+from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
+from sidecar.oauth.client_auth.signed import PrivateKeyJWT, signing_key
+from sidecar.oauth.client_auth.simple import ClientSecretBasic, ClientSecretPost, NoAuthentication, TLSClientAuth
 from sidecar.oauth.http import Flaw, PeerClient
 from sidecar.oauth.metadata import MetadataSource
-from sidecar.oauth.secrets import EnvSecret, FileSecret
+from sidecar.oauth.secrets import env_secret, file_secret
 from sidecar.oauth.server import (
     AuthorizationServer,
     ErrorReply,
@@ -32,7 +30,10 @@ from sidecar.oauth.server import (
     ServerUnavailable,
     TokenReply,
 )
+from sidecar.rotation import Rotated
+from sidecar.tls import client_tls
 from tests.oauth.peers import (
+    Authority,
     Handler,
     RawPeer,
     Seen,
@@ -49,6 +50,10 @@ from tests.support.clock import FakeClock
 PAIRS = [("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"), ("audience", "a"), ("audience", "b")]
 TOKEN = {"access_token": "issued", "token_type": "Bearer", "expires_in": 300}
 GOOD = reply(200, TOKEN)
+
+
+def signing(path: Path) -> Rotated[Key]:
+    return file_secret(str(path), partial(signing_key, algorithm="ES256"))
 
 
 @asynccontextmanager
@@ -127,9 +132,9 @@ async def test_the_server_has_a_name_and_may_have_keys() -> None:
     ("client_auth", "pairs", "authorization"),
     [
         (NoAuthentication("gw"), [("client_id", "gw")], None),
-        (ClientSecretBasic("gw", EnvSecret("S", {"S": "s"})), [], "Basic Z3c6cw=="),
+        (ClientSecretBasic("gw", env_secret("S", bytes, {"S": "s"})), [], "Basic Z3c6cw=="),
         (
-            ClientSecretPost("gw", EnvSecret("S", {"S": "s ü"})),
+            ClientSecretPost("gw", env_secret("S", bytes, {"S": "s ü"})),
             [("client_id", "gw"), ("client_secret", "s ü")],
             None,
         ),
@@ -264,7 +269,9 @@ async def test_what_has_not_passed_is_not_tried_again(answer: bytes | Handler) -
 async def test_a_second_attempt_has_an_assertion_of_its_own(tmp_path: Path) -> None:
     key = jwt.generate_key("ES256", "k")
     (tmp_path / "key").write_text(str(key.as_dict(private=True)).replace("'", '"'))
-    client_auth = PrivateKeyJWT("gw", FileSecret(str(tmp_path / "key")), "ES256")
+    client_auth = PrivateKeyJWT(
+        "gw", file_secret(str(tmp_path / "key"), partial(signing_key, algorithm="ES256")), "ES256"
+    )
     async with raw_peer(b"", GOOD) as peer:
         await ask(peer, client_auth=client_auth)
         assertions = [jwt.peek(dict(seen.form)["client_assertion"]) for seen in peer.seen]
@@ -380,7 +387,9 @@ async def test_waiting_counts_against_the_deadline() -> None:
 async def test_the_endpoint_is_discovered(tmp_path: Path) -> None:
     key = jwt.generate_key("ES256", "k")
     (tmp_path / "key").write_text(str(key.as_dict(private=True)).replace("'", '"'))
-    client_auth = PrivateKeyJWT("gw", FileSecret(str(tmp_path / "key")), "ES256")
+    client_auth = PrivateKeyJWT(
+        "gw", file_secret(str(tmp_path / "key"), partial(signing_key, algorithm="ES256")), "ES256"
+    )
     documents = PeerClient(timeout=5, max_in_flight=1)
     async with raw_peer(GOOD) as peer, serve_documents({}) as served:
         served.documents["/.well-known/oauth-authorization-server"] = {
@@ -433,7 +442,7 @@ async def test_discovery_counts_against_the_deadline_and_goes_on() -> None:
 async def test_a_refused_secret_is_read_again(tmp_path: Path, code: str) -> None:
     path = tmp_path / "secret"
     path.write_text("old")
-    client_auth = ClientSecretPost("gw", FileSecret(str(path), clock=FakeClock().clock))
+    client_auth = ClientSecretPost("gw", file_secret(str(path), bytes))
     path.write_text("new")
     async with raw_peer(reply(401, {"error": code}), GOOD) as peer:
         assert isinstance(await ask(peer, client_auth=client_auth), TokenReply)
@@ -445,10 +454,116 @@ async def test_a_refused_secret_is_read_again(tmp_path: Path, code: str) -> None
         assert [dict(seen.form)["client_secret"] for seen in peer.seen] == ["new", "newest", "newest"]
 
 
+async def test_whoever_failed_with_the_old_secret_is_asked_again_with_the_new_one(tmp_path: Path) -> None:
+    """Also those who come back when another request has read it already."""
+    path = tmp_path / "secret"
+    path.write_text("old")
+    client_auth = ClientSecretPost("gw", file_secret(str(path), bytes))
+    arrived, all_there = 0, asyncio.Event()
+
+    async def judge(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        nonlocal arrived
+        if dict(seen.form)["client_secret"] == "new":
+            writer.write(GOOD)
+        else:
+            arrived += 1
+            if arrived == 5:
+                path.write_text("new")
+                all_there.set()
+            await asyncio.wait_for(all_there.wait(), 5)
+            writer.write(reply(401, {"error": "invalid_client"}))
+        await writer.drain()
+
+    async with raw_peer(judge) as peer, server_at(peer.url, client_auth=client_auth, max_in_flight=5) as server:
+        answers = await asyncio.gather(*(server.token_request(PAIRS) for _ in range(5)))
+        assert [type(answer) for answer in answers] == [TokenReply] * 5
+        assert len(peer.seen) == 10
+
+
+async def test_a_certificate_that_broke_the_connection_is_read_again(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    ours = [authority.issue(name) for name in ("one", "two")]
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def put(pair: tuple[str, str]) -> None:
+        for path, source in zip((cert, key), pair, strict=True):
+            path.write_bytes(Path(source).read_bytes())
+
+    put(ours[0])
+    tls = client_tls(TLS(ca_file=authority.ca_file, cert_file=str(cert), key_file=str(key)))
+    client = PeerClient(timeout=5, max_in_flight=1, tls=TLS(ca_file=authority.ca_file), contexts=lambda _: tls)
+    shown: list[str] = []
+
+    async def judge(_: Seen, writer: asyncio.StreamWriter) -> None:
+        certificate = writer.get_extra_info("peercert")
+        shown.append(certificate["subjectAltName"][0][1])
+        if shown[-1] == "one" and len(shown) > 1:
+            put(ours[1])
+            writer.transport.abort()
+        writer.write(GOOD)
+
+    async with raw_peer(judge, tls=authority.serving(ask_for_clients=True)) as peer:
+        server = AuthorizationServer(
+            "corp",
+            endpoint=TokenEndpoint(peer.url),
+            client=client,
+            client_auth=TLSClientAuth("gw", tls),
+            timeout=5,
+            max_in_flight=1,
+        )
+        for _ in range(2):
+            assert isinstance(await server.token_request(PAIRS), TokenReply)
+        assert shown == ["one", "one", "two"]
+        await client.close()
+
+
+@pytest.mark.parametrize("alias", [True, False])
+async def test_a_certificate_goes_where_one_is_asked_for(tmp_path: Path, alias: bool) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("gw")
+    settings = TLS(ca_file=authority.ca_file, cert_file=cert, key_file=key)
+    client = PeerClient(timeout=5, max_in_flight=1, tls=settings)
+    documents = PeerClient(timeout=5, max_in_flight=1)
+    async with (
+        raw_peer(GOOD, tls=authority.serving(ask_for_clients=True)) as mtls,
+        raw_peer(GOOD) as plain,
+        serve_documents({}) as served,
+    ):
+        document: dict[str, object] = {"issuer": served.origin, "token_endpoint": plain.url if alias else mtls.url}
+        if alias:
+            document["mtls_endpoint_aliases"] = {"token_endpoint": mtls.url}
+        served.documents["/.well-known/oauth-authorization-server"] = document
+        where = MetadataSource(documents, issuer=served.origin)
+        server = AuthorizationServer(
+            "corp",
+            endpoint=where,
+            client=client,
+            client_auth=TLSClientAuth("gw", client_tls(settings)),
+            timeout=5,
+            max_in_flight=1,
+        )
+        assert isinstance(await server.token_request(PAIRS), TokenReply)
+        assert (len(mtls.seen), len(plain.seen)) == (1, 0)
+        assert dict(mtls.seen[0].form)["client_id"] == "gw"
+        await client.close()
+    await documents.close()
+
+
+async def test_a_certificate_is_never_offered_in_the_clear(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("gw")
+    client_auth = TLSClientAuth("gw", client_tls(TLS(cert_file=cert, key_file=key)))
+    async with raw_peer(GOOD) as peer:
+        error = await failure(peer, client_auth=client_auth)
+        assert isinstance(error, ServerReplyUnusable)
+        assert error.reason == "the endpoint is not https, so it can't see our certificate"
+        assert not peer.seen
+
+
 async def test_another_refusal_reads_nothing_again(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("old")
-    client_auth = ClientSecretPost("gw", FileSecret(str(path), clock=FakeClock().clock))
+    client_auth = ClientSecretPost("gw", file_secret(str(path), bytes))
     path.write_text("new")
     async with raw_peer(reply(400, {"error": "invalid_grant"})) as peer:
         assert await ask(peer, client_auth=client_auth) == ErrorReply(400, "invalid_grant", None)
@@ -462,7 +577,7 @@ async def test_no_secret_shows(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret, subject, issued = Canary.fresh("secret"), Canary.fresh("subject"), Canary.fresh("issued")
     refresh, text = Canary.fresh("refresh"), Canary.fresh("server-text")
-    client_auth = ClientSecretPost("gw", EnvSecret("S", {"S": secret.text}))
+    client_auth = ClientSecretPost("gw", env_secret("S", bytes, {"S": secret.text}))
     members = {"access_token": issued.text, "refresh_token": refresh.text}
     shown: list[str] = []
     for answer in (

@@ -186,3 +186,20 @@ def test_build_info_names_the_version() -> None:
     metrics = Metrics("1.2.3")
     found = [dict(labels) for name, labels in _samples(metrics) if name == "token_sidecar_build_info"]
     assert [labels["version"] for labels in found] == ["1.2.3"]
+
+
+def test_files_that_are_no_longer_used_are_forgotten() -> None:
+    metrics = Metrics("1.2.3")
+
+    def series() -> dict[str, float]:
+        return {
+            f"{labels['secret']} {labels['outcome']}": value
+            for (name, pairs), value in _samples(metrics).items()
+            if name == "token_sidecar_secret_reloads_total" and (labels := dict(pairs))
+        }
+
+    metrics.define_secrets(["/a", "/b"])
+    metrics.secret_reloads.labels("/b", "failure").inc()
+    assert series() == {"/a success": 0, "/a failure": 0, "/b success": 0, "/b failure": 1}
+    metrics.define_secrets(["/b"])
+    assert series() == {"/b success": 0, "/b failure": 1}

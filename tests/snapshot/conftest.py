@@ -8,6 +8,7 @@ from sidecar.config.load import load
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError
 from sidecar.observe.metrics import Metrics
+from sidecar.rotation import Rotation
 from sidecar.snapshot import Snapshot, build
 from tests.support.clock import FakeClock
 
@@ -35,6 +36,7 @@ class Folder:
         self.path = path
         self.time = FakeClock()
         self.metrics = Metrics("test")
+        self.rotation = Rotation(lambda name, outcome: self.metrics.secret_reloads.labels(name, outcome).inc())
 
     def file(self, name: str, content: str | bytes) -> str:
         """Write a file and return its path."""
@@ -48,13 +50,13 @@ class Folder:
 
     def build(self, text: str = PEERS + ROUTE) -> Snapshot:
         """Compile a good configuration."""
-        return build(self.load(text), self.metrics, self.time.clock)
+        return build(self.load(text), self.metrics, self.time.clock, self.rotation)
 
     def complaints(self, text: str) -> list[str]:
         """What is said of one that loads and can't be compiled, without the folder's name."""
         loaded = self.load(text)
         with pytest.raises(ConfigError) as caught:
-            build(loaded, self.metrics, self.time.clock)
+            build(loaded, self.metrics, self.time.clock, self.rotation)
         return str(caught.value).replace(f"{self.path}/", "").splitlines()
 
 

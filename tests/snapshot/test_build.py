@@ -129,7 +129,7 @@ async def test_two_thousand_routes(folder: Folder) -> None:
     for number in (0, 999, 1999):
         met = snapshot.table.match(request(path=b"/p%d/x" % number, host=f"h{number % 40}.example"))
         assert met.name == f"r{number}"
-    contexts = {id(pool._dialer._context) for pool in snapshot.pools.values()}
+    contexts = {id(pool._dialer._tls) for pool in snapshot.pools.values()}
     assert len(contexts) == 1  # reading the system's authorities for each of them would take minutes and gigabytes
     await snapshot.close()
 

@@ -1,6 +1,7 @@
 import ssl
 
 from sidecar.model.listener import Direction, Listener
+from sidecar.rotation import Rotation
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from tests.snapshot.conftest import PEERS, ROUTE, Folder
 from tests.support.certificates import Authority
@@ -9,7 +10,7 @@ from tests.support.certificates import Authority
 def test_the_short_form(folder: Folder) -> None:
     loaded = folder.load(PEERS + ROUTE + "gateway: {listen: '127.0.0.1:0', max_header_bytes: 8KiB}\n")
     assert compile_listeners(loaded) == {"default": Listener("default", Direction.INGRESS, "http", 8192)}
-    assert compile_listener_tls(loaded, []) == {}
+    assert compile_listener_tls(loaded, Rotation(), []) == {}
 
 
 def test_several(folder: Folder) -> None:
@@ -32,8 +33,8 @@ gateway:
         ("open", Direction.INGRESS, "https"),
         ("closed", Direction.INGRESS, "https"),
     ]
-    contexts = compile_listener_tls(loaded, [])
-    assert {name: context.verify_mode for name, context in contexts.items()} == {
+    contexts = compile_listener_tls(loaded, Rotation(), [])
+    assert {name: listening.context.verify_mode for name, listening in contexts.items()} == {
         "open": ssl.CERT_NONE,
         "closed": ssl.CERT_REQUIRED,
     }

@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from joserfc import jws
+from joserfc.jwk import OctKey
 
 from sidecar.caller.profiles import Profile
 from sidecar.exchange.dialects import DIALECTS
 from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 from sidecar.oauth.jwt import generate_key, jwk_set, peek, sign
 from sidecar.snapshot.peers import Peers, compile_peers
+from tests.oauth.peers import Authority as PeerAuthority
 from tests.oauth.peers import RawPeer, Seen, raw_peer, reply
 from tests.snapshot.conftest import PEERS, ROUTE, Folder, place
 from tests.support.certificates import Authority
@@ -21,7 +24,7 @@ KEY = generate_key("ES256", "k")
 
 
 def compiled(folder: Folder, text: str, environ: dict[str, str] | None = None) -> Peers:
-    peers = compile_peers(folder.load(text), folder.time.clock, folder.metrics, environ or {})
+    peers = compile_peers(folder.load(text), folder.time.clock, folder.metrics, folder.rotation, environ or {})
     assert peers.problems == []
     return peers
 
@@ -227,6 +230,64 @@ async def test_every_way_to_authenticate(
     assert seen.value("authorization") == authorization
 
 
+@pytest.mark.parametrize("client_id", [None, "gw"])
+@pytest.mark.parametrize(("method", "kind"), [("jwt_file", "jwt-bearer"), ("spiffe_jwt", "jwt-spiffe")])
+async def test_a_token_of_the_platform(folder: Folder, method: str, kind: str, client_id: str | None) -> None:
+    token = sign({"iss": "https://k8s", "sub": "gateway"}, KEY, "ES256")
+    folder.file("token", f"{token}\n")
+    name = f"client_id: {client_id}, " if client_id else ""
+    async with (
+        raw_peer(reply(body={"access_token": "x"})) as peer,
+        closing(
+            compiled(folder, served_by(peer, f"client_auth: {{method: {method}, {name}jwt_file: token}}"))
+        ) as peers,
+    ):
+        await peers.servers["corp"].token_request(PAIRS)
+    sent = [
+        *([("client_id", client_id)] if client_id else []),
+        ("client_assertion_type", f"urn:ietf:params:oauth:client-assertion-type:{kind}"),
+        ("client_assertion", token),
+    ]
+    assert peer.seen[0].form == [*PAIRS, *sent]
+
+
+@pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+async def test_a_certificate(folder: Folder, method: str) -> None:
+    authority = PeerAuthority(folder.path)
+    cert, key = authority.issue("gw")
+    auth = f"client_auth: {{method: {method}, client_id: gw, cert_file: {cert}, key_file: {key}}}"
+    shown: list[str] = []
+
+    async def answer(_: Any, writer: asyncio.StreamWriter) -> None:
+        shown.append(writer.get_extra_info("peercert")["subjectAltName"][0][1])
+        writer.write(reply(body={"access_token": "x"}))
+
+    context = authority.serving(ask_for_clients=True)
+    async with (
+        raw_peer(answer, tls=context) as peer,
+        closing(compiled(folder, served_by(peer, f"{auth}, tls: {{ca_file: '{authority.ca_file}'}}"))) as peers,
+    ):
+        await peers.servers["corp"].token_request(PAIRS)
+    assert shown == ["gw"]
+    assert peer.seen[0].form == [*PAIRS, ("client_id", "gw")]
+
+
+@pytest.mark.parametrize("where", ["client_secret_file: secret", "client_secret_env: SECRET"])
+async def test_an_assertion_signed_with_the_secret(folder: Folder, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "s" * 64
+    folder.file("secret", f"{secret}\n")
+    monkeypatch.setenv("SECRET", secret)
+    auth = f"client_auth: {{method: client_secret_jwt, client_id: gw, {where}, algorithm: HS512}}"
+    async with (
+        raw_peer(reply(body={"access_token": "x"})) as peer,
+        closing(compiled(folder, served_by(peer, auth), {"SECRET": secret})) as peers,
+    ):
+        await peers.servers["corp"].token_request(PAIRS)
+    assertion = dict(peer.seen[0].form)["client_assertion"]
+    jws.deserialize_compact(assertion, OctKey.import_key(secret), ["HS512"])
+    assert peek(assertion).claims["aud"] == peer.url
+
+
 async def test_a_signed_assertion(folder: Folder) -> None:
     folder.file("key.json", json.dumps(KEY.as_dict(private=True)))
     auth = "client_auth: {method: private_key_jwt, client_id: gw, key_file: key.json, algorithm: ES256, key_id: k-7}"
@@ -320,10 +381,12 @@ async def test_a_secret_that_rotates_is_counted(folder: Folder) -> None:
     ):
         await peers.servers["corp"].token_request(PAIRS)
         folder.file("secret", "the-second")
-        folder.time.advance(1)
+        for _ in range(2):
+            await folder.rotation.look()
         await peers.servers["corp"].token_request(PAIRS)
     assert [dict(seen.form)["client_secret"] for seen in peer.seen] == ["one", "the-second"]
-    assert folder.metrics.secret_reloads.labels("corp", "success")._value.get() == 1
+    name = str(folder.path / "secret")
+    assert folder.metrics.secret_reloads.labels(name, "success")._value.get() == 1
 
 
 # --- workload tokens
@@ -347,18 +410,52 @@ def with_server(keys: str) -> str:
 @pytest.mark.parametrize(
     ("content", "algorithm", "message"),
     [
-        ("no key", "ES256", "not a PEM or JWK private key"),
-        (json.dumps(KEY.as_dict(private=False)), "ES256", "the key is not a private key for ES256"),
-        (json.dumps(KEY.as_dict(private=True)), "ES384", "the key is not a private key for ES384"),
-        (json.dumps(KEY.as_dict(private=True)), "RS256", "the key is not a private key for RS256"),
-        ("{", "ES256", "not a PEM or JWK private key"),
+        ("no key", "ES256", "key: not a PEM or JWK private key"),
+        (json.dumps(KEY.as_dict(private=False)), "ES256", "key: the key is not a private key for ES256"),
+        (json.dumps(KEY.as_dict(private=True)), "ES384", "key: the key is not a private key for ES384"),
+        (json.dumps(KEY.as_dict(private=True)), "RS256", "key: the key is not a private key for RS256"),
+        ("{", "ES256", "key: not a PEM or JWK private key"),
     ],
 )
 def test_a_key_that_is_none(folder: Folder, content: str, algorithm: str, message: str) -> None:
     folder.file("key", content)
     auth = f"client_auth: {{method: private_key_jwt, client_id: gw, key_file: key, algorithm: {algorithm}}}"
     text = with_server(auth)
-    assert folder.complaints(text) == [place(text, "{method", "authorization_servers.corp.client_auth") + message]
+    assert folder.complaints(text) == [
+        place(text, "key, alg", "authorization_servers.corp.client_auth.key_file") + message
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "at", "key", "message"),
+    [
+        (
+            "method: client_secret_jwt, client_id: gw, client_secret_file: short",
+            "short}",
+            "client_secret_file",
+            "short: HS256 needs a secret of at least 32 bytes (RFC 7518 §3.2)",
+        ),
+        (
+            "method: client_secret_jwt, client_id: gw, algorithm: HS384, client_secret_file: short32",
+            "short32}",
+            "client_secret_file",
+            "short32: HS384 needs a secret of at least 48 bytes (RFC 7518 §3.2)",
+        ),
+        ("method: jwt_file, jwt_file: short", "short}", "jwt_file", "short: not a compact JWS"),
+        ("method: spiffe_jwt, jwt_file: short", "short}", "jwt_file", "short: not a compact JWS"),
+        (
+            "method: tls_client_auth, client_id: gw, cert_file: short, key_file: short32",
+            "short, key",
+            "cert_file",
+            "short and short32 are no certificate and private key that belong together",
+        ),
+    ],
+)
+def test_a_proof_that_is_none(folder: Folder, keys: str, at: str, key: str, message: str) -> None:
+    folder.file("short", "x" * 31)
+    folder.file("short32", "x" * 32)
+    text = with_server(f"client_auth: {{{keys}}}")
+    assert folder.complaints(text) == [place(text, at, f"authorization_servers.corp.client_auth.{key}") + message]
 
 
 def test_tls_files_that_are_none(folder: Folder) -> None:
@@ -404,7 +501,7 @@ routes:
     assert found == [
         "gateway.listeners.one.tls",
         "trusted_issuers.corp.tls",
-        "authorization_servers.corp.client_auth",
+        "authorization_servers.corp.client_auth.key_file",
         "routes.0.upstream.tls",
         "routes.1.match",
     ]

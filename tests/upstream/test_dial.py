@@ -256,8 +256,9 @@ async def test_a_client_certificate_is_shown(authority: Authority) -> None:
 
 def test_verification_is_always_on(authority: Authority) -> None:
     for settings in (TLS(), TLS(ca_file=authority.ca_file)):
-        context = Dialer(upstream(1, tls=settings))._context
-        assert context is not None
+        tls = Dialer(upstream(1, tls=settings))._tls
+        assert tls is not None
+        context = tls.value
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
         assert context.minimum_version >= ssl.TLSVersion.TLSv1_2

@@ -1,10 +1,13 @@
 import asyncio
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sidecar.model.route import TLS
+from sidecar.tls import client_tls
 from sidecar.upstream.body import Body
 from sidecar.upstream.errors import (
     Phase,
@@ -17,6 +20,7 @@ from sidecar.upstream.errors import (
 from sidecar.upstream.pool import IDLE_TIMEOUT, Pool
 from sidecar.upstream.response import Response
 from sidecar.wire.framing import LAST_CHUNK, encode_chunk
+from tests.support.certificates import Authority
 from tests.support.clock import FakeClock
 from tests.support.raw_upstream import Peer, RawUpstream, Script, response
 from tests.support.upstreams import all_of, body_of, endless, head, upstream
@@ -194,6 +198,46 @@ async def test_an_idle_connection_that_ended_is_not_used_not_even_for_a_post(see
         if seen_by_the_loop:
             await until(lambda: pool.idle == 0)
         assert await get(pool, "POST") == b"2"
+        await pool.close()
+
+
+async def test_a_renewed_certificate_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """Connections of the old one take no further request, whether they rest or are in use meanwhile."""
+    authority = Authority(tmp_path)
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def put(name: str) -> None:
+        ours = authority.issue(name)
+        cert.write_bytes(Path(ours.cert_file).read_bytes())
+        key.write_bytes(Path(ours.key_file).read_bytes())
+
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        name = peer.writer.get_extra_info("peercert")["subjectAltName"][0][1].encode()
+        while True:
+            if b"POST" in await peer.head():
+                await go.wait()
+            await peer.send(response(name))
+
+    put("old")
+    settings = TLS(ca_file=authority.ca_file, cert_file=str(cert), key_file=str(key))
+    tls = client_tls(settings)
+    context = authority.issue("127.0.0.1").server_context(authority.ca_file)
+    async with RawUpstream(script, tls=context) as server:
+        pool = Pool(upstream(server.port, tls=settings), contexts=lambda _: tls)
+        assert await get(pool) == b"old"
+        busy = asyncio.create_task(get(pool, "POST"))
+        await until(lambda: pool.active == 1 and pool.idle == 0)
+        assert await get(pool) == b"old"
+        assert server.accepted == 2
+        put("new")
+        tls.reread()
+        assert await get(pool) == b"new"
+        go.set()
+        assert await busy == b"old"  # what was under way ends as it began
+        assert [await get(pool) for _ in range(2)] == [b"new"] * 2
+        assert (server.accepted, pool.idle) == (3, 1)
         await pool.close()
 
 

@@ -156,8 +156,8 @@ def _expected(expected: Expected) -> str:
 
 
 def _client_secret(auth: object) -> str:
-    """The secret we authenticate with, so that a server that repeats it is not repeated here."""
-    if file := getattr(auth, "client_secret_file", None):
+    """The secret or JWT we authenticate with, so that a server that repeats it is not repeated here."""
+    if file := getattr(auth, "client_secret_file", None) or getattr(auth, "jwt_file", None):
         return Path(file).read_text("utf-8", "replace").rstrip("\r\n")  # it was read a moment ago
     return os.environ.get(getattr(auth, "client_secret_env", None) or "", "")
 

@@ -16,6 +16,7 @@ from sidecar.exchange.plan import Plan
 from sidecar.model.refusal import Kind, Refusal
 from sidecar.oauth.http import Flaw
 from sidecar.oauth.server import ErrorReply
+from sidecar.snapshot.client_auth import SOURCES
 
 Fault = dict[str, Any]
 
@@ -141,7 +142,7 @@ class Faults:
         if name == "endpoint":
             return _first(self._server, self._section, ("token_endpoint", "discovery_url", "issuer"))
         if name == "credentials":
-            names = ("client_secret_file", "client_secret_env", "key_file", "client_id", "method")
+            names = (*SOURCES, "client_id", "method")
             return _first((*self._server, "client_auth"), self._section.client_auth, names)
         if name == "target":
             exchange = self._plan.exchange

@@ -63,6 +63,44 @@ class KeyClientAuth(Section):
     key_id: Text | None = key("The assertion's kid.", default=None)
 
 
+@section
+class SecretJWTClientAuth(Section):
+    """A client that signs assertions with its secret (RFC 7523 §2.2)."""
+
+    method: Literal["client_secret_jwt"] = key("How we authenticate.")
+    client_id: Text = key("Our client identifier.")
+    client_secret_file: ReadableFile | None = key("The secret, in a file; as long as the hash at least.", default=None)
+    client_secret_env: SecretVariable | None = key("The secret, in this environment variable.", default=None)
+    algorithm: Literal["HS256", "HS384", "HS512"] = key("What the secret signs with.", default="HS256")
+
+
+@section
+class CertificateClientAuth(Section):
+    """A client with a certificate (RFC 8705 §2.1, §2.2)."""
+
+    method: Literal["tls_client_auth", "self_signed_tls_client_auth"] = key("How we authenticate.")
+    client_id: Text = key("Our client identifier.")
+    cert_file: ReadableFile = key("Our certificate chain, PEM.")
+    key_file: ReadableFile = key("Its private key, PEM.")
+
+
+@section
+class JWTClientAuth(Section):
+    """A client that presents a JWT which its platform made and rotates."""
+
+    method: Literal["jwt_file", "spiffe_jwt"] = key(
+        "jwt_file: for example a Kubernetes service account token (RFC 7523 §2.2); spiffe_jwt: a JWT-SVID."
+    )
+    client_id: Text | None = key("Our client identifier, where the server asks for it too.", default=None)
+    jwt_file: ReadableFile = key("The JWT; its audience is the server.")
+
+
+ClientAuth = Annotated[
+    NoClientAuth | SecretClientAuth | SecretJWTClientAuth | KeyClientAuth | CertificateClientAuth | JWTClientAuth,
+    OneOf("method"),
+]
+
+
 # The same as ``sidecar.exchange.dialects.DIALECTS`` and ``sidecar.exchange.grants.GRANTS``, which tests make sure of.
 DialectName = Literal[
     "rfc8693",
@@ -80,8 +118,6 @@ DialectName = Literal[
     "entra-obo",
 ]
 GrantName = Literal["token-exchange", "jwt-bearer", "entra-obo"]
-
-ClientAuth = Annotated[NoClientAuth | SecretClientAuth | KeyClientAuth, OneOf("method")]
 
 
 @section
