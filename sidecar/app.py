@@ -242,7 +242,7 @@ class App:
         metrics.config_last_reload_timestamp.set(self._loaded_at)
         metrics.define(
             exchanges={
-                route.name: route.exchange.authorization_server if route.exchange is not None else None
+                route.name: {exchange.authorization_server for exchange in route.exchanges}
                 for route in self.snapshot.routes.values()
             },
             authorization_servers=self.config.authorization_servers,

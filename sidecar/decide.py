@@ -49,7 +49,7 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
         )
         subject = await snapshot.verifier.verify(credential, route.subject.issuers)
         allow(route.subject, subject)
-        grant = await exchange(snapshot.plans[route.name], subject, request)
+        grant = await exchange(snapshot.plan(route, subject), subject, request)
         return Decision(route, subject, grant, left_behind=(needle(credential.token.encode()),))
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"

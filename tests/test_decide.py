@@ -10,7 +10,7 @@ from sidecar.model.decision import CacheResult, Decision, Grant
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Cors, Match, Preflight, SubjectPolicy
+from sidecar.model.route import Cors, Match, Preflight, Route, SubjectPolicy
 from sidecar.model.tokens import Subject
 from sidecar.routing.table import Table
 from sidecar.snapshot import Snapshot
@@ -90,6 +90,9 @@ class Fake:
 
     def trusts(self, peer: str | None) -> bool:
         return peer == self.trusted
+
+    def plan(self, route: Route, _: Subject) -> str:
+        return self.plans[route.name]
 
 
 def snapshot(steps: Steps, *, direction: Direction = Direction.INGRESS, trusted: str = "") -> Snapshot:

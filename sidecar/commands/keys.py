@@ -10,7 +10,7 @@ from typing import Final
 from sidecar.config.loaded import Loaded, locate
 from sidecar.config.problems import Path, show
 from sidecar.model.refusal import Kind, Refusal
-from sidecar.model.route import Route
+from sidecar.model.route import Exchange, Route
 from sidecar.model.tokens import Subject
 from sidecar.policy import CHECKS
 
@@ -93,13 +93,11 @@ class Keys:
                 return [self._key(*path, name, claim) if claim != refusal.finding else self._key(*path, name)]
         return self._written(path, tuple(CHECKS))
 
-    def exchange(self) -> list[Key]:
-        """Who is asked, and for what."""
-        exchange = self._route.exchange
-        if exchange is None:
-            return []
+    def exchange(self, exchange: Exchange, issuer: str) -> list[Key]:
+        """Who is asked, and for what. issuer: the trusted issuer of the subject token."""
         path, server = (*self._base, "exchange"), ("authorization_servers", exchange.authorization_server)
-        keys = [self._key(*path, "authorization_server")]
+        choice = ("by_issuer", issuer) if self._route.by_issuer else ()
+        keys = [self._key(*path, "authorization_server", *choice)]
         keys += self._written(server, ("token_endpoint", "discovery_url", "issuer"))[:1]
         keys += self._written(server, ("grant",))
         keys += self._written(path, _ASKED)
@@ -112,11 +110,9 @@ class Keys:
         actor = self._route.exchange.actor_token if self._route.exchange is not None else None
         return [self._key("workload_tokens", actor, "file")] if actor is not None else []
 
-    def expect(self) -> list[Key]:
+    def expect(self, exchange: Exchange) -> list[Key]:
         """What the issued token will be held against."""
-        exchange, path = self._route.exchange, (*self._base, "exchange")
-        if exchange is None:
-            return []
+        path = (*self._base, "exchange")
         server = ("authorization_servers", exchange.authorization_server)
         keys = self._written((*path, "expect"), _EXPECTED) or [self._key(*path, "expect")]
         keys += self._written(path, ("semantics",))

@@ -63,7 +63,7 @@ class Way:
         if self.decision.preflight:
             yield self._preflight(route, keys)
         elif route.exchange is not None:
-            yield from self._token(route, route.exchange, keys)
+            yield from self._token(route, keys)
         else:
             told = refused(refusal) or ["exchange: none — no credential is needed, none is forwarded"]
             yield Step("take", told, {"exchange": "none"}, keys.take(), refusal)
@@ -91,7 +91,7 @@ class Way:
         facts = [{"route": other.name, "place": other.place, "why": why} for other, why in near]
         return {"others": facts}, [f"not {other.name} ({other.place}): {why}" for other, why in near]
 
-    def _token(self, route: Route, exchange: Exchange, keys: Keys) -> Iterator[Step]:
+    def _token(self, route: Route, keys: Keys) -> Iterator[Step]:
         """Everything about the caller's token and the one it is exchanged for."""
         subject, refusal = self.decision.subject, self.decision.refusal
         demands = _demands(route)
@@ -112,9 +112,10 @@ class Way:
             yield Step("allow", [*refused(refusal), *lines], facts, keys.allow(subject), refusal)
             return
         yield Step("allow", ["yes", *lines], facts, keys.allow(subject))
-        yield self._exchange(exchange, keys)
+        if (exchange := route.exchange_of(subject.issuer)) is not None:
+            yield self._exchange(exchange, subject.issuer, keys)
 
-    def _exchange(self, exchange: Exchange, keys: Keys) -> Step:
+    def _exchange(self, exchange: Exchange, issuer: str, keys: Keys) -> Step:
         refusal, expect = self.decision.refusal, exchange.expect
         form = self._form(exchange)
         facts = {
@@ -131,7 +132,7 @@ class Way:
         lines += [f"expects audience {_expected(expect.audience)}", f"expects scope {_expected(expect.scope)}"]
         lines += ["expects the same subject"] if expect.same_subject else []
         lines += [f"expects {expect.semantics.value}"] if expect.semantics is not None else []
-        by = keys.own_token() if refusal is not None else [*keys.exchange(), *keys.expect()]
+        by = keys.own_token() if refusal is not None else [*keys.exchange(exchange, issuer), *keys.expect(exchange)]
         return Step("exchange", [*lines, *refused(refusal)], facts, by, refusal)
 
     def _form(self, exchange: Exchange) -> list[tuple[str, str]]:

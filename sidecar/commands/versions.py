@@ -83,7 +83,7 @@ class Versions:
             (
                 "authorization_server",
                 "authorization_servers",
-                {old.exchange.authorization_server} & {new.exchange.authorization_server},
+                _servers(old) & _servers(new),
             ),
             ("actor_token", "workload_tokens", {old.exchange.actor_token or ""} & {new.exchange.actor_token or ""}),
             ("issuers", "trusted_issuers", old.subject.issuers & new.subject.issuers),
@@ -109,6 +109,10 @@ def _definitions(loaded: Loaded, home: str) -> dict[tuple[str, str], dict[str, A
     for name, issuer in config.trusted_issuers.items():
         found["trusted_issuers", name]["issuer"] = config.issuer_of(issuer)
     return found
+
+
+def _servers(route: Route) -> set[str]:
+    return {exchange.authorization_server for exchange in route.exchanges}
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

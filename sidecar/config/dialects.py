@@ -4,7 +4,7 @@ Works on the file's content, as ``rules`` does; what can't be read is passed ove
 is ``exchange.dialects.fit``'s, what a switch takes ``exchange.dialects.overrides``' (RFC 8693 §2.1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sidecar.config import values
@@ -15,7 +15,6 @@ from sidecar.exchange.dialects.fit import misfit_of_type, misfits
 from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.grants import GRANTS
 from sidecar.model.route import Exchange
-from sidecar.model.tokens import ACCESS_TOKEN
 
 
 def findings(root: Part) -> Iterator[Finding]:
@@ -29,9 +28,23 @@ def findings(root: Part) -> Iterator[Finding]:
                 yield switch.finding(error.args[1])
     dialects = {name: _dialect(server) for name, server in servers.items()}
     for route in root["routes"].items():
-        named = route["exchange"]["authorization_server"].text or (next(iter(servers)) if len(servers) == 1 else "")
-        if isinstance(route["exchange"].value, dict) and (dialect := dialects.get(named)) is not None:
-            yield from _misfits(root, route, named, dialect)
+        if isinstance(route["exchange"].value, dict):
+            for named, issuers in _asked(root, route).items():
+                if (dialect := dialects.get(named)) is not None:
+                    yield from _misfits(root, route, named, dialect, issuers)
+
+
+def _asked(root: Part, route: Part) -> dict[str, list[str]]:
+    """The servers that a route asks, each with the trusted issuers whose tokens are exchanged there."""
+    issuers, servers = root["trusted_issuers"].members(), root["authorization_servers"].members()
+    named = route["exchange"]["authorization_server"]
+    taken = _texts(route["subject"]["issuers"]) or tuple(name for name, _ in issuers)
+    asked: dict[str, list[str]] = {}
+    for issuer in taken:
+        chosen = named["by_issuer"][issuer] if isinstance(named.value, dict) else named
+        server = chosen.text or (servers[0][0] if len(servers) == 1 else "")
+        asked.setdefault(server, []).append(issuer)
+    return asked
 
 
 def _dialect(server: Part) -> Dialect | None:
@@ -47,7 +60,7 @@ def _dialect(server: Part) -> Dialect | None:
     return replace(dialect, grant=server["grant"].text or dialect.grant)
 
 
-def _misfits(root: Part, route: Part, server: str, dialect: Dialect) -> Iterator[Finding]:
+def _misfits(root: Part, route: Part, server: str, dialect: Dialect, issuers: Sequence[str]) -> Iterator[Finding]:
     part = route["exchange"]
     exchange = Exchange(
         authorization_server=server,
@@ -65,10 +78,11 @@ def _misfits(root: Part, route: Part, server: str, dialect: Dialect) -> Iterator
             at = at[key]
         other = f"; {overrides}.{misfit.switch} says otherwise" if misfit.switch is not None else ""
         yield at.finding(misfit.why + other)
-    for name in _texts(route["subject"]["issuers"]) or tuple(name for name, _ in root["trusted_issuers"].members()):
-        called = root["trusted_issuers"][name]["subject_token_type"].text
+    for name in issuers:
+        issuer = root["trusted_issuers"][name]
+        default = "id_token" if issuer["token_profile"].text == "id_token" else "access_token"
         try:
-            token_type = ACCESS_TOKEN if called is None else values.token_type(called)
+            token_type = values.token_type(issuer["subject_token_type"].text or default)
         except ValueError:
             continue
         if (why := misfit_of_type(dialect, token_type)) is not None:

@@ -4,7 +4,7 @@ Where only one is defined it need not be named; where there are several it must 
 ``rules`` does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sidecar.config.problems import Finding
 from sidecar.config.tree import Part
@@ -51,10 +51,25 @@ def _exchange(root: Part, route: Part) -> Iterator[Finding]:
     opaque = [part for part in named if issuers[part.text or ""]["token_profile"].value == "opaque"]
     for part in opaque[1:]:
         yield part.finding(f"should not stand beside {opaque[0].text}: nothing in an opaque token says whose it is")
+    chosen = exchange["authorization_server"]["by_issuer"]
     yield from _known(exchange["authorization_server"], servers, "authorization server")
+    if isinstance(exchange["authorization_server"].value, dict):
+        taken = [part.text or "" for part in named] or [name for name, _ in issuers.members()]
+        yield from _chosen(chosen, taken, servers)
     if "authorization_server" not in exchange and len(servers.members()) != 1 and _lists(servers):
         yield exchange["authorization_server"].finding(_which(servers, "an authorization server"))
     yield from _known(exchange["actor_token"], root["workload_tokens"], "workload token")
+
+
+def _chosen(chosen: Part, taken: Sequence[str], servers: Part) -> Iterator[Finding]:
+    """Every issuer of a route has a server, and nobody else: what is left open would be found by a request."""
+    for name, server in chosen.members():
+        yield from _known(server, servers, "authorization server")
+        if name not in taken:
+            yield Finding(server.path, "the route takes no tokens of this trusted issuer", at_key=True)
+    for name in taken:
+        if name not in chosen:
+            yield chosen[name].finding("missing; the authorization server for this trusted issuer of the route")
 
 
 def _known(part: Part, defined: Part, what: str) -> Iterator[Finding]:

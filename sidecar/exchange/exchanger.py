@@ -220,6 +220,7 @@ class Exchanger:
             exchange_id=exchange_id,
             request=errand.request,
             route=errand.plan.route,
+            exchange=errand.plan.exchange,
             subject=errand.subject,
             actor=errand.actor,
             cache=cause,

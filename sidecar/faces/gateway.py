@@ -199,7 +199,7 @@ class Gateway:
         else:
             response.close()
             try:
-                newer = await self._exchanger.obtain(passage.snapshot.plans[route.name], subject, request)
+                newer = await self._exchanger.obtain(passage.snapshot.plan(route, subject), subject, request)
             except Refused:
                 count(TokenRefusal.EXCHANGE_FAILED)
                 raise

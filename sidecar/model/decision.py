@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sidecar.model.refusal import Refusal
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Route
+from sidecar.model.route import Exchange, Route
 from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 
 
@@ -23,13 +23,15 @@ class CacheResult(StrEnum):
 class Exchanged:
     """One exchange that was made, also a failed one: what its receipt and its metrics tell.
 
-    request: the one that caused it; others may have waited for it. cache: MISS, or REFRESHED for one ahead of time.
+    request: the one that caused it; others may have waited for it. exchange: what was asked for.
+    cache: MISS, or REFRESHED for one ahead of time.
     issued: None where it failed; refusal: None where it did not. lifetime, duration: seconds.
     """
 
     exchange_id: str
     request: RequestHead
     route: Route
+    exchange: Exchange
     subject: Subject
     actor: WorkloadToken | None
     cache: CacheResult

@@ -161,6 +161,8 @@ class Cors:
 class Route:
     """One route. ``exchange`` is None for ``exchange: none``: no credential is needed and none is forwarded.
 
+    by_issuer: where the subject token's issuer chooses the authorization server, the names of all trusted issuers of
+        the route, each with its exchange; ``exchange`` is then the first one's.
     cors: None where no page of another origin may read what we answer; never so with Preflight.ANSWER.
     place: where the file defines it, ``file:line``.
     """
@@ -174,3 +176,15 @@ class Route:
     preflight: Preflight = Preflight.REFUSE
     cors: Cors | None = None
     place: str = field(default="", compare=False)
+    by_issuer: tuple[tuple[str, Exchange], ...] = ()
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Everything that it may be exchanged for, each once; empty for none."""
+        if self.exchange is None:
+            return ()
+        return tuple(dict.fromkeys(exchange for _, exchange in self.by_issuer)) or (self.exchange,)
+
+    def exchange_of(self, issuer: str) -> Exchange | None:
+        """Return what a subject token of this trusted issuer is exchanged for."""
+        return dict(self.by_issuer).get(issuer, self.exchange)

@@ -45,8 +45,7 @@ class Journal:
 
         Refused (EXCHANGE_UNAVAILABLE): with ``on_failure: refuse``, the receipt can't be written.
         """
-        exchange = record.route.exchange
-        server = exchange.authorization_server if exchange is not None else ""
+        server = record.exchange.authorization_server
         kind = record.refusal.kind if record.refusal is not None else None
         self.metrics.route(record.route.name).exchange(server, kind)
         self.metrics.exchange_duration.labels(server).observe(record.duration)
@@ -55,7 +54,7 @@ class Journal:
         fragment = self.receipts.fragment(
             Standing(
                 subject=record.subject,
-                exchange=exchange,
+                exchange=record.exchange,
                 exchange_id=record.exchange_id,
                 actor_token=record.actor,
                 issued_token=record.issued,
@@ -105,9 +104,8 @@ class Journal:
         grant = decision.grant
         fragment = grant.fragment if grant is not None else ""
         if not fragment and decision.subject is not None:
-            fragment = self.receipts.fragment(
-                Standing(subject=decision.subject, exchange=route.exchange if route is not None else None)
-            )
+            exchange = route.exchange_of(decision.subject.issuer) if route is not None else None
+            fragment = self.receipts.fragment(Standing(subject=decision.subject, exchange=exchange))
         occasion = self._occasion(request, route, decision.left_behind)
         self.receipts.refusal(Receipt(occasion, fragment, refusal, status=status, duration=duration))
 

@@ -140,20 +140,20 @@ class Metrics:
     def define(
         self,
         *,
-        exchanges: Mapping[str, str | None],
+        exchanges: Mapping[str, Collection[str]],
         authorization_servers: Collection[str],
         trusted_issuers: Collection[str],
     ) -> None:
         """Make the series of what the configuration defines exist, at 0, and forget those of what it no longer does.
 
-        exchanges: each route's name and its authorization server, None where it exchanges nothing. Availability gets
+        exchanges: each route's name and its authorization servers, none where it exchanges nothing. Availability gets
         its series with the first look: what nobody asked yet is neither up nor down.
         """
         for gone in self._routes.keys() - exchanges.keys() - {NO_ROUTE}:
             self.forget(gone)
-        for name, server in exchanges.items():
+        for name, servers in exchanges.items():
             route = self.route(name)
-            if server is not None:
+            for server in servers:
                 route.exchanges[server, SUCCESS] += 0
         for server in authorization_servers:
             self.exchange_duration.labels(server)

@@ -6,7 +6,7 @@ are those of RFC 8693 §2.1.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
@@ -18,6 +18,8 @@ from sidecar.model.route import ANY_ORIGIN, TLS, Exchange, Expect, Expected, Pre
 OPERATIONAL: Final = frozenset(
     {"connect_timeout", "response_timeout", "send_idle", "read_idle", "max_connections", "max_connection_age"}
 )
+#: What may be another thing for each issuer of the subject token.
+_BY_ISSUER: Final = frozenset({"authorization_server", *(f"expect.{each.name}" for each in fields(Expect))})
 
 
 class Strictness(StrEnum):
@@ -52,7 +54,8 @@ def changes(old: Route | None, new: Route | None) -> list[Change]:
 
 
 def _changes(old: Route, new: Route) -> Iterator[Change]:
-    before, after = _facts(old), _facts(new)
+    issuers = sorted({name for route in (old, new) for name, _ in route.by_issuer})
+    before, after = _facts(old, issuers), _facts(new, issuers)
     for what, value in before.items():
         # With ``exchange: none`` on one side only, everything that is asked of a token comes or goes with it.
         if what in after and after[what] != value:
@@ -61,8 +64,11 @@ def _changes(old: Route, new: Route) -> Iterator[Change]:
         yield Change("upstream.url", _shown(old.upstream.host_header), _shown(new.upstream.host_header))
 
 
-def _facts(route: Route) -> dict[str, Any]:
-    """Everything that is compared, by what the configuration calls it."""
+def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
+    """Everything that is compared, by what the configuration calls it.
+
+    issuers: those for which the authorization server is told apart, with what it makes be expected.
+    """
     upstream, exchange = route.upstream, route.exchange
     facts: dict[str, Any] = {"route": route.name, "upstream": resource_server(upstream)}
     facts |= {
@@ -87,7 +93,13 @@ def _facts(route: Route) -> dict[str, Any]:
     if exchange is not None:
         asks = {each.name: getattr(route.subject, each.name) for each in fields(SubjectPolicy)}
         facts |= {"subject.header": asks.pop("header"), **asks}
-        facts |= {f"expect.{each.name}": getattr(exchange.expect, each.name) for each in fields(Expect)}
+        facts |= _expectations(exchange)
+        for name in sorted(route.subject.issuers.intersection(issuers)):
+            if (own := route.exchange_of(name)) is not None:
+                facts[f"authorization_server of {name}"] = own.authorization_server
+                facts |= {f"{what} of {name}": value for what, value in _expectations(own).items()}
+        if issuers:
+            facts = {what: value for what, value in facts.items() if what not in _BY_ISSUER}
         facts["require_scope"] = frozenset(route.subject.require_scope)
         # As JSON, since a claim that should be true is not met by 1.
         facts["require_claims"] = {
@@ -95,6 +107,10 @@ def _facts(route: Route) -> dict[str, Any]:
             for path, values in route.subject.require_claims
         }
     return facts
+
+
+def _expectations(exchange: Exchange) -> dict[str, Any]:
+    return {f"expect.{each.name}": getattr(exchange.expect, each.name) for each in fields(Expect)}
 
 
 def _holds_more(new: frozenset[Any], old: frozenset[Any]) -> bool:
@@ -143,7 +159,7 @@ AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def _note(what: str, old: Any, new: Any) -> str:
-    at_least_as_strict = AT_LEAST_AS_STRICT.get(what)
+    at_least_as_strict = AT_LEAST_AS_STRICT.get(what.split(" of ", maxsplit=1)[0])
     if at_least_as_strict is None:
         return ""
     stricter, laxer = at_least_as_strict(new, old), at_least_as_strict(old, new)

@@ -18,6 +18,7 @@ from sidecar.inbound.accept import GUARDED
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
 from sidecar.model.route import Exchange, Route
+from sidecar.model.tokens import Subject
 from sidecar.observe.metrics import Metrics
 from sidecar.rotation import Rotation
 from sidecar.routing.precedence import conflicts
@@ -34,7 +35,8 @@ from sidecar.upstream.pool import Pool
 class Snapshot:
     """Everything requests are decided by.
 
-    listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name.
+    listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
+    route and trusted issuer, where the issuer chooses the authorization server.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``.
     include_problems: why the present files of some includes are not in use, a line each with its place.
     """
@@ -45,6 +47,7 @@ class Snapshot:
     table: Table
     verifier: Verifier
     plans: Mapping[str, Plan]
+    plans_by_issuer: Mapping[tuple[str, str], Plan]
     pools: Mapping[str, Pool]
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
@@ -60,6 +63,12 @@ class Snapshot:
         if address.version == 6 and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return any(address in network for network in self.trusted_proxies)
+
+    def plan(self, route: Route, subject: Subject) -> Plan:
+        """Return by which plan a route exchanges a subject token."""
+        if route.by_issuer:
+            return self.plans_by_issuer[route.name, subject.issuer]
+        return self.plans[route.name]
 
     async def close(self) -> None:
         """Close all connections that this snapshot's peers hold; pools wait for responses under way."""
@@ -94,6 +103,11 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK, rotatio
         table=Table(compiled),
         verifier=Verifier(tuple(peers.issuers.values()), clock),
         plans={route.name: _plan(loaded, route, route.exchange, peers) for route in compiled if route.exchange},
+        plans_by_issuer={
+            (route.name, issuer): _plan(loaded, route, exchange, peers)
+            for route in compiled
+            for issuer, exchange in route.by_issuer
+        },
         pools=pools,
         guarded=GUARDED | _credentials(compiled),
         credentials=_credentials(compiled),

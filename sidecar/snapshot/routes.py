@@ -1,7 +1,7 @@
 """Compiles the routes section: schema in, values of ``model.route`` out. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sidecar.config.addresses import URL
 from sidecar.config.loaded import Loaded
@@ -31,7 +31,7 @@ def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -
     config = loaded.config
     section = config.routes[index]
     exchange = None if section.exchange == "none" else section.exchange
-    server = config.server_of(exchange) if exchange is not None else ""
+    asked = dict(_exchanges(config, exchange, dialects)) if exchange is not None else {}
     return Route(
         name=section.name,
         listener=config.listener_of(section),
@@ -45,7 +45,8 @@ def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -
             clients=frozenset(section.subject.clients),
             max_actor_depth=section.subject.max_actor_depth,
         ),
-        exchange=_exchange(exchange, server, dialects[server], _client_id(config, server)) if exchange else None,
+        exchange=next(iter(asked.values()), None),
+        by_issuer=tuple((issuer, each) for issuer, each in asked.items() if issuer is not None),
         preflight=_preflight(section),
         cors=_cors(section.cors),
         place=loaded.place(("routes", index)),
@@ -101,6 +102,14 @@ def _client_id(config: Config, server: str) -> str | None:
 
 def _bare_host(url: URL) -> str | None:
     return url.host.strip("[]") if url.host is not None else None
+
+
+def _exchanges(
+    config: Config, section: ExchangeSection, dialects: Mapping[str, Dialect]
+) -> Iterator[tuple[str | None, Exchange]]:
+    """What is asked for, by the trusted issuer of the subject token; None where that makes no difference."""
+    for issuer, server in config.servers_of(section).items():
+        yield issuer, _exchange(section, server, dialects[server], _client_id(config, server))
 
 
 def _exchange(section: ExchangeSection, server: str, dialect: Dialect, client_id: str | None) -> Exchange:

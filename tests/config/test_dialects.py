@@ -116,3 +116,19 @@ def test_what_can_not_be_read_is_passed_over(workshop: Workshop, path: str, valu
 
 def test_every_dialect_has_a_name() -> None:
     assert get_args(DialectName) == tuple(DIALECTS)
+
+
+def test_each_issuers_server_has_its_own_dialect(workshop: Workshop) -> None:
+    def change(tree: Any, server: str) -> None:
+        tree["trusted_issuers"]["partner"] = {"issuer": "https://b", "audience": ["x"], "token_profile": "id_token"}
+        client = {"method": "none", "client_id": "gateway"}
+        for name, dialect in (("one", "rfc8693"), ("two", "keycloak")):
+            tree["authorization_servers"][name] = {"issuer": "https://a", "dialect": dialect, "client_auth": client}
+        tree["routes"][0]["subject"] = {"issuers": ["corp", "partner"]}
+        exchange = {"audience": ["a"], "authorization_server": {"by_issuer": {"corp": "one", "partner": server}}}
+        tree["routes"][0]["exchange"] = exchange
+
+    assert workshop.wrong(lambda tree: change(tree, "one")) == {}
+    [(path, found)] = workshop.wrong(lambda tree: change(tree, "two")).items()
+    assert path == "routes.0.exchange.authorization_server"
+    assert "trusted_issuers.partner.subject_token_type" in found

@@ -107,3 +107,44 @@ def test_one_issuer_of_a_route_may_be_opaque(workshop: Workshop) -> None:
     assert workshop.wrong(lambda tree: change(tree, "one", "corp", "two")) == {
         "routes.0.subject.issuers.2": "should not stand beside one: nothing in an opaque token says whose it is"
     }
+
+
+def test_every_issuer_of_a_route_has_its_server(workshop: Workshop) -> None:
+    def change(tree: Any, **chosen: str) -> None:
+        tree["trusted_issuers"]["partner"] = {"issuer": "https://partner.example", "audience": ["x"]}
+        tree["authorization_servers"]["partner"] = {"issuer": "https://p.example", "client_auth": {"method": "none"}}
+        tree["routes"][0]["subject"] = {"issuers": ["corp", "partner"]}
+        tree["routes"][0]["exchange"]["authorization_server"] = {"by_issuer": chosen}
+
+    path = "routes.0.exchange.authorization_server.by_issuer"
+    assert workshop.wrong(lambda tree: change(tree, corp="corp", partner="partner")) == {}
+    assert workshop.wrong(lambda tree: change(tree, corp="corp")) == {
+        f"{path}.partner": "missing; the authorization server for this trusted issuer of the route"
+    }
+    assert workshop.wrong(lambda tree: change(tree, corp="corp", partner="partner", stranger="corp")) == {
+        f"{path}.stranger": "the route takes no tokens of this trusted issuer"
+    }
+    [(where, what)] = workshop.wrong(lambda tree: change(tree, corp="corp", partner="partne")).items()
+    assert where == f"{path}.partner"
+    assert what.startswith("no authorization server of this name is defined")
+
+
+def test_where_a_server_for_an_issuer_is_missing_is_told(workshop: Workshop) -> None:
+    text = """version: 1
+trusted_issuers: {corp: {issuer: 'https://a', audience: [x]}, partner: {issuer: 'https://b', audience: [x]}}
+authorization_servers: {corp: {issuer: 'https://a', client_auth: {method: none}}}
+routes:
+  - name: orders
+    match: {path_prefix: /orders}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    subject: {issuers: [corp, partner]}
+    exchange:
+      audience: [a]
+      authorization_server:
+        by_issuer: {corp: corp}
+"""
+    [line] = workshop.complaints(text)
+    assert line == (
+        "12:9: routes.0.exchange.authorization_server.by_issuer.partner: "
+        "missing; the authorization server for this trusted issuer of the route"
+    )

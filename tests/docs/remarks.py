@@ -274,6 +274,10 @@ by themselves, and cookies would not be sent. An application that needs it answe
 Without `audience`, `resource` and `scope`, the server alone decides what the issued token is good for. The file is
 taken, and `check` tells it ([no-target](lints.md#no-target)).
 
+`authorization_server: {by_issuer: {corp: corp, partner: partner}}` exchanges each trusted issuer's tokens at a server
+of its own, with that server's dialect. Every issuer of the route has to be there. Nothing else in a request ever
+chooses the server.
+
 `semantics: delegation` demands an `act` claim in the issued token, `impersonation` demands that there is none. A token
 that nobody here can read can't show an actor, so it is refused where delegation is demanded.
 

@@ -187,3 +187,45 @@ async def test_a_withdrawn_jwt_stops_within_max_age(world: MakeWorld) -> None:
         assert (await it.gateway.ask(get(token=token))).status == 200
         vouching.reply = replied(json.dumps({"active": False}).encode())
         assert (await it.gateway.ask(get(token=token))).status == 401
+
+
+BY_ISSUER = CONFIG.replace(
+    "authorization_servers:",
+    f"""  partner: {{issuer: 'https://partner.example', audience: [orders-gateway], jwks_uri: 'ISSUER/jwks'}}
+authorization_servers:
+  partner: {{token_endpoint: 'http://127.0.0.1:TOKENS/token', client_auth: {CLIENT}}}""",
+).replace(
+    "    exchange: {audience",
+    "    subject: {issuers: [corp, partner]}\n"
+    "    exchange: {authorization_server: {by_issuer: {corp: corp, partner: partner}}, audience",
+)
+
+
+async def test_the_subject_tokens_issuer_chooses_the_server(world: MakeWorld) -> None:
+    """Of two people who are called the same, each is exchanged at home."""
+    async with scripted_server() as partner:
+        it = await world(BY_ISSUER.replace("TOKENS", str(partner.port)))
+        ours, theirs = it.sts.mint("alice"), it.sts.mint("alice", iss="https://partner.example")
+        for token in (ours, theirs, ours, theirs):
+            assert (await it.gateway.ask(get(token=token))).status == 200
+        assert [asked.form["subject_token"] for asked in partner.asked] == [theirs]
+        assert it.sts.exchanges == 1
+    authorizations = [seen.values(b"authorization")[0] for seen in it.upstream.seen]
+    assert authorizations[0] == authorizations[2]
+    assert authorizations[1] == authorizations[3] == b"Bearer issued-opaque-token"
+    lines = await it.gateway.receipt_lines()
+    assert [line["authorization_server"] for line in lines if line["event"] == "exchange"] == ["corp", "partner"]
+    metrics = await it.gateway.metrics()
+    for server in ("corp", "partner"):
+        series = f'{{authorization_server="{server}",outcome="success",route="orders"}} 1.0'
+        assert f"token_sidecar_exchanges_total{series}" in metrics
+
+
+async def test_a_server_that_is_down_is_so_for_its_issuer_alone(world: MakeWorld) -> None:
+    it = await world(BY_ISSUER.replace("TOKENS", "1"))
+    assert 'outcome="success",route="orders"} 0.0' in await it.gateway.metrics()
+    assert (await it.gateway.ask(get(token=it.sts.mint()))).status == 200
+    answer = await it.gateway.ask(get(token=it.sts.mint(iss="https://partner.example")))
+    assert (answer.status, answer.kind) == (503, "exchange-unavailable")
+    refusal = (await it.gateway.receipt_lines())[-1]
+    assert (refusal["event"], refusal["authorization_server"]) == ("refusal", "partner")

@@ -18,3 +18,13 @@ def test_relaxations_are_called_as_the_wire_calls_its_features() -> None:
     """The two may not import each other, and ``table`` subtracts one from the other."""
     assert {*PathRelaxation} == {ENCODED_SLASH, EMPTY_SEGMENT, PATH_PARAMETERS}
     assert frozenset({ENCODED_SLASH}) - frozenset({PathRelaxation.ENCODED_SLASH}) == frozenset()
+
+
+def test_the_subject_tokens_issuer_may_choose() -> None:
+    corp, partner = exchange(), exchange(authorization_server="partner")
+    one, none = route(), route(exchange=None)
+    assert (one.exchanges, one.exchange_of("anybody")) == ((corp,), corp)
+    assert (none.exchanges, none.exchange_of("corp")) == ((), None)
+    by = route(by_issuer=(("corp", corp), ("partner", partner), ("third", partner)))
+    assert by.exchanges == (corp, partner)
+    assert [by.exchange_of(name) for name in ("corp", "partner", "third")] == [corp, partner, partner]

@@ -16,7 +16,7 @@ from sidecar.observe.journal import Journal
 from sidecar.observe.line_writer import LineWriter
 from sidecar.observe.metrics import Metrics
 from sidecar.observe.receipts import Receipts
-from tests.support.values import issued, request, route, subject
+from tests.support.values import exchange, issued, request, route, subject
 
 REFUSAL = Refusal(Kind.INVALID_TOKEN, "No.", finding="because")
 
@@ -64,6 +64,7 @@ def exchanged(refusal: Refusal | None = None, **changes: Any) -> Exchanged:
         "exchange_id": "e-1",
         "request": request(),
         "route": route(),
+        "exchange": exchange(),
         "subject": subject("canary-subject"),
         "actor": WorkloadToken("self", JWT, "jti:actor", b"", "canary-actor"),
         "cache": CacheResult.MISS,

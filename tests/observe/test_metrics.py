@@ -51,7 +51,7 @@ def _value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def _touch_everything(metrics: Metrics) -> None:
-    metrics.define(exchanges={"orders": "corp"}, authorization_servers=["corp"], trusted_issuers=["corp"])
+    metrics.define(exchanges={"orders": ["corp"]}, authorization_servers=["corp"], trusted_issuers=["corp"])
     metrics.watch_upstream_connections(lambda: [("orders", "idle", 3)])
     metrics.route("orders").request("GET", 200)
     metrics.reject("orders", Kind.MISSING_TOKEN)
@@ -127,7 +127,7 @@ def test_requests_without_a_route_are_counted_as_none() -> None:
 
 def test_what_is_defined_has_series_at_zero_but_nothing_is_up_or_down_yet() -> None:
     metrics = Metrics("1")
-    metrics.define(exchanges={"orders": "corp", "health": None}, authorization_servers=["corp"], trusted_issuers=["c"])
+    metrics.define(exchanges={"orders": ["corp"], "health": []}, authorization_servers=["corp"], trusted_issuers=["c"])
     assert _value(metrics, "exchanges_total", authorization_server="corp", route="orders", outcome="success") == 0
     assert _value(metrics, "request_duration_seconds_count", route="health") == 0
     assert _value(metrics, "cache_lookups_total", route="orders", result="hit") == 0
@@ -140,7 +140,7 @@ def test_what_is_defined_has_series_at_zero_but_nothing_is_up_or_down_yet() -> N
 def test_what_left_the_configuration_takes_its_series_along() -> None:
     metrics = Metrics("1")
     _touch_everything(metrics)
-    metrics.define(exchanges={"carts": "other"}, authorization_servers=["other"], trusted_issuers=["other"])
+    metrics.define(exchanges={"carts": ["other"]}, authorization_servers=["other"], trusted_issuers=["other"])
     metrics.watch_upstream_connections(tuple)
     left = {label for _, labels in _samples(metrics) for label in labels}
     assert ("route", "carts") in left
@@ -153,7 +153,7 @@ def test_defining_again_keeps_what_was_counted() -> None:
     _touch_everything(metrics)
     metrics.exchange_duration.labels("corp").observe(0.1)
     before = _samples(metrics)
-    metrics.define(exchanges={"orders": "corp"}, authorization_servers=["corp"], trusted_issuers=["corp"])
+    metrics.define(exchanges={"orders": ["corp"]}, authorization_servers=["corp"], trusted_issuers=["corp"])
     after = _samples(metrics)
     ours = {key for key in before if key[0].startswith("token_sidecar_")}
     assert {key: before[key] for key in ours} == {key: after[key] for key in ours}

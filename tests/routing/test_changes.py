@@ -222,3 +222,30 @@ def test_how_values_are_shown() -> None:
     assert (change.old, change.new) == ((), ("a.b=1", 'z="é"|true'))
     (change,) = changes(ORDERS, with_upstream(token_header=b"X-Token"))
     assert (change.old, change.new) == ("Authorization", "X-Token")
+
+
+def by_issuer(**servers: str) -> Route:
+    made = tuple((name, exchange(authorization_server=server)) for name, server in servers.items())
+    return replace(with_subject(issuers=frozenset(servers)), exchange=made[0][1], by_issuer=made)
+
+
+def test_another_server_for_one_issuer() -> None:
+    old, new = by_issuer(corp="corp", partner="partner"), by_issuer(corp="corp", partner="elsewhere")
+    assert changes(old, old) == []
+    assert changes(old, new) == [Change("authorization_server of partner", "partner", "elsewhere")]
+
+
+def test_the_issuer_chooses_from_now_on() -> None:
+    one = with_subject(issuers=frozenset({"corp", "partner"}))
+    assert changes(one, by_issuer(corp="corp", partner="corp")) == []
+    assert changes(one, by_issuer(corp="corp", partner="partner")) == [
+        Change("authorization_server of partner", "corp", "partner")
+    ]
+
+
+def test_what_one_servers_dialect_lets_pass() -> None:
+    old = by_issuer(corp="corp", partner="partner")
+    stricter = Expected(frozenset({"a"}), frozenset({"a"}))
+    made = (old.by_issuer[0], ("partner", replace(old.by_issuer[1][1], expect=Expect(scope=stricter))))
+    [change] = changes(old, replace(old, by_issuer=made))
+    assert (change.what, change.note) == ("expect.scope of partner", "stricter")

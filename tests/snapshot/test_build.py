@@ -1,6 +1,7 @@
 """The whole of it: what a file becomes, what is wrong where parts meet, and whom a snapshot trusts."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -154,3 +155,22 @@ def test_a_snapshot_shows_no_secret(folder: Folder) -> None:
     assert actor is not None
     actor.current()
     assert "canary" not in repr((snapshot, snapshot.plans, snapshot.pools))
+
+
+async def test_the_issuer_chooses_the_server_and_what_it_makes_be_expected(folder: Folder) -> None:
+    text = PEERS.replace(
+        "authorization_servers:",
+        """  partner: {issuer: 'https://partner.example', audience: [gateway]}
+authorization_servers:
+  partner: {issuer: 'https://partner.example', dialect: keycloak, client_auth: {method: none, client_id: us}}""",
+    ) + ROUTE.replace("exchange: {", "exchange: {authorization_server: {by_issuer: {corp: corp, partner: partner}}, ")
+    snapshot = folder.build(text.replace("    exchange", "    subject: {issuers: [corp, partner]}\n    exchange"))
+    route = snapshot.routes["orders"]
+    ours, theirs = subject(), replace(subject(), issuer="partner")
+    assert snapshot.plan(route, ours).server.name == "corp"
+    assert snapshot.plan(route, theirs).server.name == "partner"
+    assert "profile" not in (snapshot.plan(route, ours).exchange.expect.scope.allowed or ())
+    assert "profile" in (snapshot.plan(route, theirs).exchange.expect.scope.allowed or ())
+    keys = {snapshot.plan(route, each).asker.ask(each, None).key for each in (ours, theirs)}
+    assert len(keys) == 2
+    await snapshot.close()

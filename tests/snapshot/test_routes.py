@@ -164,7 +164,7 @@ def test_the_full_route_leaves_nothing_at_its_default(folder: Folder) -> None:
     [plain] = folder.build().routes.values()
     assert everything.exchange is not None
     assert plain.exchange is not None
-    either_or = {"unix_path", "path"}
+    either_or = {"unix_path", "path", "by_issuer"}
     for one, other in (
         (everything, plain),
         (everything.match, plain.match),

@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     watch = Watch()
     try:
         snapshot = build(loaded, Metrics(sidecar.__version__), Clock(wall=watch.wall))
-        plan, token = _plan(snapshot, arguments.route), _token(arguments.subject_token_file)
+        token = _token(arguments.subject_token_file)
+        plan = _plan(snapshot, arguments.route, token)
     except (ConfigError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,11 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if told["outcome"] == "issued" else 1
 
 
-def _plan(snapshot: Snapshot, name: str) -> Plan:
-    """Return a route's plan. ValueError: there is none."""
+def _plan(snapshot: Snapshot, name: str, token: str) -> Plan:
+    """Return a route's plan, of several that for the token's issuer. ValueError: the route has none."""
     if name not in snapshot.plans:
         raise ValueError(f"--route: {name} is no route that exchanges; there are: {', '.join(snapshot.plans)}")
-    return snapshot.plans[name]
+    plan = snapshot.plans[name]
+    issuers = snapshot.verifier.candidates(token, plan.route.subject.issuers)
+    return snapshot.plans_by_issuer.get((name, issuers[0].name), plan) if issuers else plan
 
 
 def _token(path: str) -> str:

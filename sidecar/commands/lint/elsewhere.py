@@ -60,7 +60,7 @@ def unused(configuration: Configuration) -> Iterator[Finding]:
     config = configuration.config
     exchanges = [section.exchange for section in config.routes if section.exchange != "none"]
     issuers: set[str | None] = {name for section in config.routes for name in config.issuers_of(section)}
-    servers: set[str | None] = {config.server_of(exchange) for exchange in exchanges}
+    servers: set[str | None] = {name for exchange in exchanges for name in config.servers_of(exchange).values()}
     servers |= {issuer.authorization_server for name, issuer in config.trusted_issuers.items() if name in issuers}
     used: dict[Path, tuple[Iterable[str], set[str | None]]] = {
         ("gateway", "listeners"): (config.gateway.listeners or {}, {route.listener for route in configuration.routes}),

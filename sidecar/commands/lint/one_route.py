@@ -40,10 +40,10 @@ def impersonation(configuration: Configuration) -> Iterator[Finding]:
 def no_target(configuration: Configuration) -> Iterator[Finding]:
     """Find routes that ask for nothing in particular and take what comes."""
     for path, _, route in configuration.pairs():
-        exchange = route.exchange
-        if exchange is None or exchange.audience or exchange.resource or exchange.scope:
-            continue
-        if exchange.expect.audience.allowed is None:
+        if any(
+            not (exchange.audience or exchange.resource or exchange.scope) and exchange.expect.audience.allowed is None
+            for exchange in route.exchanges
+        ):
             yield found(
                 (*path, "exchange"), "asks for no audience, resource or scope, and takes a token for any audience"
             )

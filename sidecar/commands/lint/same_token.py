@@ -1,7 +1,7 @@
 """The rule about the same token asked for by routes of different strictness (RFC 8693 §2.1)."""
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Final, NamedTuple
 
 from sidecar.commands.lint.configuration import Configuration, found
@@ -34,14 +34,12 @@ def mixed_strictness(configuration: Configuration) -> Iterator[Finding]:
     demands = {route.name: _demands(route.subject) for route in configuration.routes}
     asking: dict[_Asked, dict[_Demands, Route]] = {}
     for route in configuration.routes:
-        if route.exchange is not None:
-            for asked in _added_as(route.exchange):
+        for exchange in route.exchanges:
+            for asked in _added_as(exchange):
                 asking.setdefault(asked, {}).setdefault(demands[route.name], route)
     stricter = _Stricter(asking)
     for path, _, route in configuration.pairs():
-        if route.exchange is None:
-            continue
-        for asked in _covered(route.exchange):
+        for asked in chain.from_iterable(map(_covered, route.exchanges)):
             if (laxer := stricter.than(demands[route.name], asked)) is not None:
                 key, other = laxer
                 message = f"asks less than route {other.name}, whose exchange asks for the same or less"

@@ -119,7 +119,7 @@ class OneOf:
 
 
 def _shape(member: Any) -> str:
-    """How a member of a union looks in the file; one that is annotated is a list."""
-    if get_origin(member) is Literal:
+    """How a member of a union looks in the file; one that is annotated is what it annotates: text, or else a list."""
+    if get_origin(member) is Literal or getattr(member, "__origin__", None) is str:
         return "word"
     return "mapping" if isinstance(member, type) else "list"

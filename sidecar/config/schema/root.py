@@ -6,7 +6,7 @@ from sidecar.config.schema.accept import AcceptedInFile
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.gateway import Admin, Cache, Gateway, Receipts
 from sidecar.config.schema.include import Include
-from sidecar.config.schema.routes import Exchange, Route
+from sidecar.config.schema.routes import ByIssuer, Exchange, Route
 from sidecar.config.schema.servers import AuthorizationServer, TrustedIssuer, WorkloadToken
 from sidecar.config.schema.types import Many, Name, Version
 from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
@@ -42,9 +42,14 @@ class Config(Section):
             return ()
         return route.subject.issuers or tuple(self.trusted_issuers)
 
-    def server_of(self, exchange: Exchange) -> str:
-        """Return the name of the authorization server that an exchange asks."""
-        return exchange.authorization_server or next(iter(self.authorization_servers))
+    def servers_of(self, exchange: Exchange) -> dict[str | None, str]:
+        """Return the names of the authorization servers that an exchange asks, by the subject token's trusted issuer.
+
+        None stands for every issuer, where they are all exchanged at one server.
+        """
+        if isinstance(exchange.authorization_server, ByIssuer):
+            return dict(exchange.authorization_server.by_issuer.items())
+        return {None: exchange.authorization_server or next(iter(self.authorization_servers))}
 
     def issuer_of(self, trusted: TrustedIssuer) -> str:
         """Return a trusted issuer's identifier, its own or its authorization server's."""

@@ -100,10 +100,19 @@ class Expect(Section):
 
 
 @section
+class ByIssuer(Section):
+    """The subject token's issuer chooses the authorization server."""
+
+    by_issuer: Mapping[Name, Name] = key("Each trusted issuer of the route, and where its tokens are exchanged.")
+
+
+@section
 class Exchange(Section):
     """What the caller's token is exchanged for."""
 
-    authorization_server: Name | None = key("Whom to ask; may be left out where only one is defined.", default=None)
+    authorization_server: Annotated[Name | ByIssuer, OneOf()] | None = key(
+        "Whom to ask; may be left out where only one is defined.", default=None
+    )
     audience: Many[Text] = key("RFC 8693 §2.1.", default=())
     resource: Many[AbsoluteURI] = key("RFC 8707 §2.", default=())
     scope: Many[Scope] = key("RFC 6749 §3.3.", default=())

@@ -126,7 +126,10 @@ def _match(match: Part, house: House) -> Iterator[Finding]:
 
 def _exchange(exchange: Part, house: House, servers: Part) -> Iterator[Finding]:
     named = exchange["authorization_server"]
-    if "authorization_server" in exchange:
+    if isinstance(named.value, dict):
+        for _, server in named["by_issuer"].members():
+            yield from _judge(server, values.name, house, "authorization_servers", str.__eq__)
+    elif "authorization_server" in exchange:
         yield from _judge(named, values.name, house, "authorization_servers", str.__eq__)
     elif len(defined := servers.members()) == 1 and defined[0][0] not in house.allow.authorization_servers:
         yield house.refuses(named, defined[0][0], "authorization_servers")

@@ -19,7 +19,7 @@ def test_what_is_the_only_one_need_not_be_named(workshop: Workshop) -> None:
     assert config.listener_of(route) == "default"
     assert config.issuers_of(route) == ("corp",)
     assert isinstance(route.exchange, Exchange)
-    assert config.server_of(route.exchange) == "corp"
+    assert config.servers_of(route.exchange) == {None: "corp"}
     assert config.issuer_of(config.trusted_issuers["corp"]) == "https://login.example.com"
 
 
@@ -37,7 +37,7 @@ def test_what_is_named_counts(workshop: Workshop) -> None:
     assert config.listener_of(route) == "b"
     assert config.issuers_of(route) == ("partner", "corp")
     assert isinstance(route.exchange, Exchange)
-    assert config.server_of(route.exchange) == "partner"
+    assert config.servers_of(route.exchange) == {None: "partner"}
     assert config.issuer_of(config.trusted_issuers["borrowed"]) == "https://partner.example.com"
 
 

@@ -155,3 +155,17 @@ def test_what_an_issued_token_is_good_for_is_never_left_open(teams: Teams, key: 
     teams.include("a", open_one)
     (line,) = teams.complaints()
     assert f"routes.0.exchange.{key}: none is named, so the authorization server would choose" in line
+
+
+def test_each_issuers_server_is_one_that_is_allowed(teams: Teams) -> None:
+    for section in ("trusted_issuers", "authorization_servers"):
+        own = teams.platform[section]["corp"]
+        teams.platform[section]["partner"] = {**own, "issuer": "https://partner.example"}
+    teams.platform["routes"][0]["exchange"] = "none"
+    chosen = {"by_issuer": {"corp": "corp", "partner": "partner"}}
+    changes: dict[str, Any] = {"exchange__authorization_server": chosen, "subject": {"issuers": ["corp", "partner"]}}
+    found = "exchange.authorization_server.by_issuer.partner: partner is not among the authorization_servers"
+    assert said(teams, **changes).startswith(found)
+    chosen["by_issuer"]["partner"] = "corp"
+    teams.write("a", route(**changes))
+    assert teams.complaints() == []
