@@ -1,34 +1,34 @@
 """The composition root: everything is made here, once, and taken down here in order.
 
-Listeners up, then ready; on the way down not ready, then no new connections, then what runs to its end. Nothing is
-decided about any request.
+Listeners up, then ready; on the way down not ready, then no new connections, then what runs to its end. In between
+another configuration may be taken, as a whole or not at all. Nothing is decided about any request.
 """
 
 import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Final
 
 from aiohttp import http_parser
-from prometheus_client import Gauge
 
 import sidecar
 from sidecar.config.addresses import Address
 from sidecar.config.loaded import Loaded
+from sidecar.config.problems import ConfigError, ConfigProblem
+from sidecar.config.schema import Config
 from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
-from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
+from sidecar.faces.admin import Admin, Status
 from sidecar.faces.gateway import Gateway
 from sidecar.inbound.room import Room, affordable
 from sidecar.inbound.server import GatewayServer
-from sidecar.listening import BindError, Listeners, Wanted, shown
-from sidecar.model.receipt import resource_server
+from sidecar.listening import BindError, Listeners, Prepared, Wanted, shown
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
 from sidecar.observe.line_writer import LineWriter, SinkError
@@ -36,6 +36,8 @@ from sidecar.observe.metrics import Metrics
 from sidecar.observe.receipts import Receipts
 from sidecar.rotation import LOOK_EVERY, Rotation
 from sidecar.snapshot import Snapshot, build
+from sidecar.status import config_status, status
+from sidecar.transition import differences, listen_key, needs_restart
 
 log = logging.getLogger("sidecar")
 
@@ -59,8 +61,9 @@ class App:
         self.metrics = metrics or Metrics(sidecar.__version__)
         self._rotation = Rotation(lambda secret, outcome: self.metrics.secret_reloads.labels(secret, outcome).inc())
         self.snapshot: Snapshot = build(loaded, self.metrics, rotation=self._rotation)
+        self.included = loaded.includes
         self._file = loaded.positions.file
-        self._loaded_at = time.time()
+        self._refused: tuple[ConfigProblem, ...] = ()
         self._ready = False
         self._began = time.monotonic()
         self._writer = _writer(self.config.receipts.sink, self.metrics)
@@ -87,7 +90,10 @@ class App:
         self._admin = Listeners()
         self._room = Room(self.config.gateway.max_connections)
         self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._last_leaving: asyncio.Task[None] | None = None
         self._watch()
+        self._tell_taken()
 
     async def start(self) -> None:
         """Bind all listeners and become ready. StartError: one can't be bound, or receipts can't be written."""
@@ -102,12 +108,41 @@ class App:
         self._tasks = [asyncio.create_task(run) for run in (self._lag.run(), self._sweep(), self._rotate())]
         self._afford()
         try:
-            for listeners, wanted in ((self._listeners, self._wanted()), (self._admin, self._wanted_admin())):
+            for listeners, wanted in self._wanted(self.config, self.snapshot):
                 await listeners.take(await listeners.prepare(wanted))
         except BindError as error:
             raise StartError(str(error)) from None
         self._ready = True
         log.info("ready", extra={"listeners": {name: shown(address) for name, address in self.addresses.items()}})
+
+    async def reload(self, loaded: Loaded) -> None:
+        """Serve by another configuration from now on; what is under way ends by the one it began with.
+
+        ConfigError: it can't be taken, and nothing has changed. Not to be called twice at once, nor while draining.
+        """
+        if problems := needs_restart(self.config, loaded):
+            raise ConfigError(problems)
+        snapshot = build(loaded, self.metrics, rotation=self._rotation, before=self.snapshot)
+        changes = await self._prepare(loaded, snapshot)
+        before, self.snapshot = self.snapshot, snapshot
+        self.config, self.included, self._refused = loaded.config, loaded.includes, ()
+        self._gateway.max_in_flight = self.config.gateway.max_in_flight
+        self._gateway.max_streams = self.config.gateway.max_streams
+        self._afford()
+        leaving = [(listeners, listeners.retire(prepared)) for listeners, prepared in changes]
+        for listeners, prepared in changes:
+            await listeners.take(prepared)
+        self._tell_taken()
+        drain = self.config.gateway.drain
+        for listeners, servers in leaving:
+            self._leave(listeners.leave(servers, drain.delay, drain.grace))
+        self._last_leaving = self._leave(self._see_off(before, snapshot, self._last_leaving, drain.grace))
+        log.info("configuration taken", extra=differences(before.routes, snapshot.routes))
+
+    def refuse(self, problems: Iterable[ConfigProblem]) -> None:
+        """Note that a later configuration can't be taken, and why; the one in use stays."""
+        self._refused = tuple(problems)
+        self.metrics.config_last_reload_successful.set(0)
 
     async def drain(self) -> None:
         """Stop serving as the configuration's ``drain`` says: not ready at once, then no new connections, then end.
@@ -129,6 +164,10 @@ class App:
             listeners.stop()
             await listeners.finish(0)
         await self.exchanger.close()
+        leaving = list(self._leaving)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
         await self.snapshot.close()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
@@ -149,26 +188,13 @@ class App:
 
     def status(self) -> Status:
         """What ``/status`` shows."""
-        servers = self.metrics.authorization_server_available
-        return Status(
-            version=sidecar.__version__,
-            uptime_seconds=round(time.monotonic() - self._began, 1),
-            ready=self._ready,
-            config=ConfigStatus(
-                self._file,
-                datetime.fromtimestamp(self._loaded_at, UTC).isoformat("T", "seconds"),
-                self.snapshot.include_problems,
-            ),
-            routes=tuple(self._route_status()),
-            authorization_servers=_availability(servers, self.config.authorization_servers),
-            trusted_issuers=_availability(self.metrics.trusted_issuer_available, self.config.trusted_issuers),
-            cache=CacheStatus(len(self.exchanger.cache), self.exchanger.cache.size),
-            recent_refusals={kind.value: count for kind, count in self.metrics.recent_refusals().items()},
-        )
+        config = config_status(self._file, self._taken_at, self._refused, self.included)
+        uptime = time.monotonic() - self._began
+        return status(self.config, config, self.snapshot, self.metrics, self.exchanger.cache, uptime, self._ready)
 
-    def _wanted(self) -> dict[str, Wanted]:
-        """The gateway's listeners, as the configuration has them."""
-        gateway = self.config.gateway
+    def _wanted(self, config: Config, snapshot: Snapshot) -> Iterator[tuple[Listeners, dict[str, Wanted]]]:
+        """Yield both kinds of listeners, as a configuration has them."""
+        gateway, section = config.gateway, config.admin
         settings = (gateway.keepalive_timeout, gateway.header_timeout, gateway.max_header_bytes)
 
         def server(name: str) -> GatewayServer:
@@ -181,32 +207,67 @@ class App:
                 room=self._room,
             )
 
-        return {
-            name: Wanted(section.listen, self._context(name), settings, partial(server, name))
-            for name, section in gateway.all_listeners.items()
-        }
-
-    def _context(self, listener: str) -> ssl.SSLContext | None:
-        tls = self.snapshot.tls.get(listener)
-        return tls.context if tls is not None else None
-
-    def _wanted_admin(self) -> dict[str, Wanted]:
-        section, gateway = self.config.admin, self.config.gateway
-        timeouts = gateway.keepalive_timeout, gateway.header_timeout
-
-        def server() -> GatewayServer:
+        def admin_server() -> GatewayServer:
             host, loopback_only = section.listen.host, section.pages == "loopback"
             admin = Admin(self, self.metrics, listen_host=host, loopback_only=loopback_only)
             return GatewayServer(
                 admin.serve,
                 admin.malformed,
-                keepalive_timeout=timeouts[0],
-                header_timeout=timeouts[1],
+                keepalive_timeout=gateway.keepalive_timeout,
+                header_timeout=gateway.header_timeout,
                 max_header_bytes=ADMIN_LISTENER.max_header_bytes,
                 room=Room(ADMIN_CONNECTIONS),
             )
 
-        return {"admin": Wanted(section.listen, None, (section.pages, timeouts), server)}
+        yield (
+            self._listeners,
+            {
+                name: Wanted(each.listen, _context(snapshot, name), settings, partial(server, name))
+                for name, each in gateway.all_listeners.items()
+            },
+        )
+        yield self._admin, {"admin": Wanted(section.listen, None, (section.pages, *settings), admin_server)}
+
+    async def _prepare(self, loaded: Loaded, snapshot: Snapshot) -> list[tuple[Listeners, Prepared]]:
+        """Make ready every change of a listener. ConfigError: one can't be bound; nothing of it is left."""
+        changes: list[tuple[Listeners, Prepared]] = []
+        try:
+            for listeners, wanted in self._wanted(loaded.config, snapshot):
+                changes.append((listeners, await listeners.prepare(wanted)))
+        except BaseException as error:
+            for _, prepared in changes:
+                prepared.drop()
+            if isinstance(error, BindError):
+                raise ConfigError([loaded.problem(listen_key(loaded.config, error.listener), str(error))]) from None
+            raise
+        return changes
+
+    def _leave(self, leaving: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Have something seen off in the background."""
+        task = asyncio.create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return task
+
+    async def _see_off(
+        self, before: Snapshot, after: Snapshot, earlier: asyncio.Task[None] | None, grace: float
+    ) -> None:
+        """Close what only an earlier snapshot needed: when nobody decides by it or by one before it, or after grace."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace
+        try:
+            if earlier is not None:
+                await asyncio.wait([earlier])
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await before.in_use.ended()
+                    await self.exchanger.settled()
+        except asyncio.CancelledError:
+            until = loop.time()
+            raise
+        finally:
+            await before.close(after, max(0.0, until - loop.time()))
+            self._define()  # what ended by it has counted for routes that are gone
 
     def _afford(self) -> None:
         """Take no more connections than there are file descriptors for."""
@@ -238,9 +299,17 @@ class App:
         metrics.cache_bytes.set_function(lambda: cache.size)
         metrics.event_loop_lag.set_function(self._lag.worst)
         metrics.watch_upstream_connections(self._upstream_connections)
-        metrics.config_last_reload_successful.set(1)
-        metrics.config_last_reload_timestamp.set(self._loaded_at)
-        metrics.define(
+
+    def _tell_taken(self) -> None:
+        """Have the metrics say what the configuration is that is in use."""
+        self._taken_at = time.time()
+        self.metrics.config_last_reload_successful.set(1)
+        self.metrics.config_last_reload_timestamp.set(self._taken_at)
+        self.metrics.define_includes({included.name: not included.problems for included in self.included})
+        self._define()
+
+    def _define(self) -> None:
+        self.metrics.define(
             exchanges={
                 route.name: {exchange.authorization_server for exchange in route.exchanges}
                 for route in self.snapshot.routes.values()
@@ -254,16 +323,10 @@ class App:
             yield route, "active", pool.active
             yield route, "idle", pool.idle
 
-    def _route_status(self) -> Iterator[RouteStatus]:
-        for route in self.snapshot.routes.values():
-            counts = self.metrics.route(route.name)
-            yield RouteStatus(
-                route.name,
-                route.listener,
-                resource_server(route.upstream),
-                sum(counts.requests.values()),
-                sum(counts.rejections.values()),
-            )
+
+def _context(snapshot: Snapshot, listener: str) -> ssl.SSLContext | None:
+    tls = snapshot.tls.get(listener)
+    return tls.context if tls is not None else None
 
 
 def _writer(sink: str, metrics: Metrics) -> LineWriter | None:
@@ -276,11 +339,5 @@ def _receipts(loaded: Loaded, writer: LineWriter | None) -> Receipts:
     section = loaded.config.receipts
     key = None
     if section.subject == "hashed" and section.subject_key_file is not None:
-        key = Path(section.subject_key_file).read_bytes()
+        key = FilePath(section.subject_key_file).read_bytes()
     return Receipts(writer, subject_key=key, uses=section.uses == "all", refuse=section.on_failure == "refuse")
-
-
-def _availability(gauge: Gauge, names: Iterable[str]) -> dict[str, bool | None]:
-    """What a gauge by name says; None for those nobody asked yet."""
-    known = {next(iter(sample.labels.values())): sample.value > 0 for sample in next(iter(gauge.collect())).samples}
-    return {name: known.get(name) for name in names}

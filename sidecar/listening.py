@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,11 @@ AT_ONCE: Final = 0.001  # seconds; aiohttp takes 0 for "however long it takes"
 
 
 class BindError(Exception):
-    """An address can't be had; the message says which and why, for operators."""
+    """An address can't be had; the message says which and why, for operators. listener: the name of the listener."""
+
+    def __init__(self, listener: str, message: str) -> None:
+        super().__init__(message)
+        self.listener = listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +51,48 @@ class _Socket:
     def __init__(self, address: Address, sockets: list[socket.socket]) -> None:
         self.address = address
         self._sockets = sockets
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: Sequence[asyncio.Server] = ()
+
+    async def acceptors(self, connections: GatewayServer, context: ssl.SSLContext | None) -> list[asyncio.Server]:
+        """Return what can accept for a server, and does not yet. OSError: there are no more files to be had."""
+        made: list[asyncio.Server] = []
+        try:
+            for one in self._sockets:
+                copy = one.dup()  # an acceptor closes its socket with itself
+                try:
+                    made.append(
+                        await asyncio.get_running_loop().create_server(
+                            connections,
+                            sock=copy,
+                            ssl=context,
+                            ssl_handshake_timeout=connections.header_timeout if context is not None else None,
+                            backlog=ACCEPTED_AT_ONCE,
+                            start_serving=False,
+                        )
+                    )
+                except BaseException:
+                    copy.close()
+                    raise
+        except BaseException:
+            _close(made)
+            raise
+        return made
 
     def pause(self) -> None:
         """Accept nothing for now; who connects waits in the kernel's queue."""
-        servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
+        _close(self._acceptors)
+        self._acceptors = ()
 
-    async def serve(self, connections: GatewayServer, context: ssl.SSLContext | None) -> None:
-        """Accept for this server from now on; connections that are open stay where they are."""
+    async def accept(self, acceptors: Sequence[asyncio.Server]) -> None:
+        """Accept by these from now on; connections that are open stay where they are."""
         self.pause()
-        loop = asyncio.get_running_loop()
-        handshake = connections.header_timeout if context is not None else None
+        self._acceptors = acceptors
+        for acceptor in acceptors:
+            await acceptor.start_serving()
         for one in self._sockets:
-            server = await loop.create_server(
-                connections,
-                sock=one.dup(),  # a server closes its socket with itself
-                ssl=context,
-                ssl_handshake_timeout=handshake,
-                backlog=ACCEPTED_AT_ONCE,
-            )
-            # For asyncio that is also how many the kernel holds. Accepting as many at once would open a file for each
-            # of a thousand connections before it is known that there is no room for them.
+            # For asyncio, how many it accepts at once is also how many the kernel holds. Accepting so many would open a
+            # file for each of a thousand connections before it is known that there is no room for them.
             one.listen(BACKLOG)
-            self._servers.append(server)
 
     def close(self) -> None:
         """Accept no more. A socket's path goes at once: the next process may make its own at any time."""
@@ -83,23 +104,34 @@ class _Socket:
             Path(self.address.unix_path).unlink(missing_ok=True)
 
 
+def _close(acceptors: Iterable[asyncio.Server]) -> None:
+    for acceptor in acceptors:
+        acceptor.close()
+
+
 @dataclass(frozen=True, slots=True)
 class _Up:
     wanted: Wanted
     socket: _Socket
     connections: GatewayServer
+    acceptors: Sequence[asyncio.Server]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
-    """Listeners that can be taken: every address is bound, and nothing is accepted on the new ones yet."""
+    """A change of listeners that can't fail any more: all is bound and made, and nothing is accepted yet.
 
-    wanted: Mapping[str, Wanted]
-    sockets: Mapping[str, _Socket]
-    fresh: tuple[_Socket, ...]
+    kept: those that stay as they are. fresh: sockets that were bound for it.
+    """
+
+    kept: set[str] = field(default_factory=set)
+    ups: dict[str, _Up] = field(default_factory=dict)
+    fresh: list[_Socket] = field(default_factory=list)
 
     def drop(self) -> None:
-        """Give up what was bound for it."""
+        """Give up what was made for it."""
+        for up in self.ups.values():
+            _close(up.acceptors)
         for one in self.fresh:
             one.close()
 
@@ -117,55 +149,62 @@ class Listeners:
         return {name: up.socket.address for name, up in self._up.items()}
 
     async def prepare(self, wanted: Mapping[str, Wanted]) -> Prepared:
-        """Bind what has to be bound for these listeners, and change nothing.
+        """Bind and make all that these listeners need, and change nothing.
 
-        BindError: an address can't be had; nothing of this stays bound then.
+        BindError: an address can't be had; nothing of this stays then. An address that a listener has now can be had
+        by another one.
         """
-        sockets = {
-            name: self._up[name].socket
-            for name, each in wanted.items()
-            if name in self._up and self._up[name].wanted.address == each.address
+        same = {name for name, each in wanted.items() if name in self._up and self._up[name].wanted == each}
+        prepared = Prepared(kept=same)
+        staying = {
+            name: up.socket
+            for name, up in self._up.items()
+            if name in wanted and up.wanted.address == wanted[name].address
         }
-        free = {up.wanted.address: up.socket for name, up in self._up.items() if name not in sockets}
-        fresh: list[_Socket] = []
+        free = {up.wanted.address: up.socket for name, up in self._up.items() if name not in staying}
         try:
             for name, each in wanted.items():
-                if name not in sockets:
-                    kept = free.pop(each.address, None)
-                    sockets[name] = kept or await _bind(each.address)
-                    fresh += [] if kept else [sockets[name]]
-        except BindError:
-            for one in fresh:
-                one.close()
+                if name in same:
+                    continue
+                place = staying.get(name) or free.pop(each.address, None)
+                if place is None:
+                    place = await _bind(name, each.address)
+                    prepared.fresh.append(place)
+                connections = each.make()
+                try:
+                    acceptors = await place.acceptors(connections, each.context)
+                except OSError as error:
+                    raise _bind_error(name, each.address, error) from None
+                prepared.ups[name] = _Up(each, place, connections, acceptors)
+        except BaseException:
+            prepared.drop()
             raise
-        return Prepared(wanted, sockets, tuple(fresh))
+        return prepared
 
     def retire(self, prepared: Prepared) -> Mapping[GatewayServer, bool]:
         """Accept nothing more by what is no longer wanted so, and return who served it.
 
-        With each of them, whether its listener is gone: then it may take no request any more.
+        With each of them, whether it may take no request any more: its listener is gone, or has another TLS.
         """
         leaving: dict[GatewayServer, bool] = {}
-        for name, up in list(self._up.items()):
-            if prepared.wanted.get(name) == up.wanted:
-                continue
-            del self._up[name]
-            if up.socket in prepared.sockets.values():
+        handed_on = [up.socket for up in prepared.ups.values()]
+        for name in self._up.keys() - prepared.kept:
+            up = self._up.pop(name)
+            if up.socket in handed_on:
                 up.socket.pause()
             else:
                 up.socket.close()
             up.connections.going.set()
-            leaving[up.connections] = name not in prepared.wanted
+            after = prepared.ups.get(name)
+            leaving[up.connections] = after is None or after.wanted.context is not up.wanted.context
         self._leaving.update(leaving)
         return leaving
 
     async def take(self, prepared: Prepared) -> None:
-        """Serve the listeners that were prepared."""
-        for name, wanted in prepared.wanted.items():
-            if name not in self._up:
-                connections = wanted.make()
-                self._up[name] = _Up(wanted, prepared.sockets[name], connections)
-                await prepared.sockets[name].serve(connections, wanted.context)
+        """Serve what was prepared, after `retire`."""
+        self._up.update(prepared.ups)
+        for up in prepared.ups.values():
+            await up.socket.accept(up.acceptors)
 
     def going(self) -> None:
         """Tell every connection that its next response is the last."""
@@ -183,7 +222,7 @@ class Listeners:
         await finish(every, grace)
 
     async def leave(self, leaving: Mapping[GatewayServer, bool], delay: float, grace: float) -> None:
-        """See off who was retired: after ``delay`` seconds, or at once where the listener is gone, then as `finish`."""
+        """See off who was retired, as `finish` does: after ``delay`` seconds, or at once who may take no request."""
         gone = [connections for connections, is_gone in leaving.items() if is_gone]
         changed = [connections for connections, is_gone in leaving.items() if not is_gone]
         try:
@@ -214,16 +253,20 @@ def shown(address: Address) -> str:
     return f"unix:{address.unix_path}" if address.unix_path is not None else f"{address.host}:{address.port}"
 
 
-async def _bind(address: Address) -> _Socket:
+async def _bind(listener: str, address: Address) -> _Socket:
     """Listen. BindError: the address can't be had."""
     try:
         if address.unix_path is not None:
             return _Socket(address, [_unix_socket(address.unix_path)])
         sockets = await _tcp_sockets(address)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else "no such address"
-        raise BindError(f"can't listen on {shown(address)}: {why}") from None
+        raise _bind_error(listener, address, error) from None
     return _Socket(replace(address, port=sockets[0].getsockname()[1]), sockets)
+
+
+def _bind_error(listener: str, address: Address, error: OSError) -> BindError:
+    why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else "no such address"
+    return BindError(listener, f"can't listen on {shown(address)}: {why}")
 
 
 async def _tcp_sockets(address: Address) -> list[socket.socket]:

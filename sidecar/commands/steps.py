@@ -15,7 +15,6 @@ from sidecar.exchange.ask import SHOWN, Ask
 from sidecar.faces.forward import upstream_target
 from sidecar.faces.problems import problem
 from sidecar.model.decision import Decision
-from sidecar.model.receipt import resource_server
 from sidecar.model.refusal import Kind, Refusal
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Expected, Preflight, Route
@@ -144,7 +143,7 @@ class Way:
 
     def _forward(self, route: Route, keys: Keys) -> Step:
         target = upstream_target(self.request, route).decode("ascii", "replace")
-        origin = resource_server(replace(route.upstream, base_path=b""))  # the target has it
+        origin = replace(route.upstream, base_path=b"").resource_server  # the target has it
         facts = {"method": self.request.method, "upstream": origin, "target": target}
         return Step("forward", [f"{self.request.method} {origin} {target}"], facts, keys.forward())
 

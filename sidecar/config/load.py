@@ -42,7 +42,10 @@ def parse(data: bytes, file: str, surroundings: Surroundings, last_good: Iterabl
     config, positions = platform.config, platform.positions
     if not config.include:
         return Loaded(config, positions)
-    settled = settle(platform, last_good)
+    try:
+        settled = settle(platform, last_good)
+    except ConfigError as error:
+        raise ConfigError(error.problems, (include.files for include in config.include)) from None
     own = len(config.routes)
     files = tuple(TeamFile(each.positions, each.first + own) for each in settled.files)
     return Loaded(replace(config, routes=(*config.routes, *settled.routes)), positions, files, settled.includes)

@@ -47,10 +47,14 @@ class ConfigProblem:
 
 
 class ConfigError(Exception):
-    """A configuration can't be used. ``problems`` are all of them, sorted; the message is one line for each."""
+    """A configuration can't be used. ``problems`` are all of them, sorted; the message is one line for each.
 
-    def __init__(self, problems: Iterable[ConfigProblem]) -> None:
+    includes: the patterns of the files that it includes, where it came to looking at those.
+    """
+
+    def __init__(self, problems: Iterable[ConfigProblem], includes: Iterable[str] = ()) -> None:
         self.problems = tuple(sorted(problems))
+        self.includes = tuple(includes)
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -145,6 +145,11 @@ class Exchanger:
         self.cache.discard(grant.key, "refused")
         return True
 
+    async def settled(self) -> None:
+        """Return when the exchanges that are under way now have ended."""
+        if self._flights:
+            await asyncio.wait(list(self._flights.values()))
+
     async def close(self) -> None:
         """End all exchanges under way."""
         flights = list(self._flights.values())

@@ -34,11 +34,16 @@ _GUARDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """The configuration in use. last_reload: RFC 3339; errors: of a later one that was not taken."""
+    """The configuration in use.
+
+    last_reload: RFC 3339. errors: why a later one was not taken; none where the files' present one is in use.
+    includes: by name, why the present files of an include are not in use; none where they are.
+    """
 
     file: str
     last_reload: str
     errors: tuple[str, ...]
+    includes: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ CLIENT_LEFT: Final = 499
 FRESH: Final = 2.0
 
 _NOTHING_DECIDED: Final = Decision()
+_NO_LISTENER: Final = Refusal(Kind.OVERLOADED, "The listener is no longer served.", retry_after=1, close=True)
 
 
 class State(Protocol):
@@ -84,7 +85,7 @@ class Gateway:
     """Serves the requests of all gateway listeners.
 
     max_in_flight: requests until their response's head is there; max_streams: responses after it. Over one of them
-    requests are refused before anything is read of them.
+    requests are refused before anything is read of them; both may be changed at any time.
     """
 
     def __init__(
@@ -100,8 +101,8 @@ class Gateway:
         self._state = state
         self._exchanger = exchanger
         self._journal = journal
-        self._max_in_flight = max_in_flight
-        self._max_streams = max_streams
+        self.max_in_flight = max_in_flight
+        self.max_streams = max_streams
         self._now = clock.monotonic
         self.in_flight = 0
         self.streams = 0
@@ -111,7 +112,13 @@ class Gateway:
     async def serve(self, listener: str, incoming: Incoming) -> Incoming:
         """Serve one request that came to a listener."""
         snapshot = self._state.snapshot
-        passage = _Passage(incoming, snapshot.listeners[listener], snapshot, self._now())
+        found = snapshot.listeners.get(listener)
+        if found is None:  # accepted in the moment in which the configuration lost it
+            incoming.keep_open = False
+            with suppress(ClientGone):
+                incoming.write(self.malformed(_NO_LISTENER))
+            return incoming
+        passage = _Passage(incoming, found, snapshot, self._now())
         try:
             response = await self._ask_upstream(passage)
             if isinstance(response, OwnResponse):
@@ -135,9 +142,10 @@ class Gateway:
 
     async def _ask_upstream(self, passage: _Passage) -> Response | OwnResponse:
         """Accept, decide, forward: return when the head of the upstream's response is there, or our own answer."""
-        if self.in_flight >= self._max_in_flight or self.streams >= self._max_streams:
+        if self.in_flight >= self.max_in_flight or self.streams >= self.max_streams:
             raise refuse(Kind.OVERLOADED, "The gateway is busy.", retry_after=1)
         self.in_flight += 1
+        passage.snapshot.in_use.enter()
         passage.read = True
         try:
             passage.request = request = accept(
@@ -154,6 +162,7 @@ class Gateway:
                 return own
             return await self._forward(passage, request, passage.decision)
         finally:
+            passage.snapshot.in_use.leave()
             self.in_flight -= 1
 
     async def _forward(self, passage: _Passage, request: RequestHead, decision: Decision) -> Response:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from sidecar.model.decision import CacheResult
 from sidecar.model.refusal import Refusal
-from sidecar.model.route import Exchange, Upstream
+from sidecar.model.route import Exchange
 from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 
 
@@ -68,12 +68,3 @@ class Receipt:
     cache: CacheResult | None = None
     status: int | None = None
     duration: float = 0.0
-
-
-def resource_server(upstream: Upstream) -> str:
-    """Name an upstream as receipts do: a URL, or ``unix:`` and a path. Worth keeping per route."""
-    if upstream.unix_path is not None:
-        return f"unix:{upstream.unix_path}"
-    scheme = "http" if upstream.tls is None else "https"
-    host = upstream.host or ""
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{upstream.port}{upstream.base_path.decode('latin-1')}"

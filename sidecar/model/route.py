@@ -54,7 +54,8 @@ class Upstream:
     """Where a route forwards to.
 
     Exactly one of host and unix_path is set. base_path is put before the request's path and never ends in ``/``.
-    host_header is what ``Host`` says unless preserve_host.
+    host_header is what ``Host`` says unless preserve_host. resource_server is what receipts call it: a URL, or
+    ``unix:`` and a path.
     """
 
     host: str | None
@@ -74,6 +75,18 @@ class Upstream:
     max_body_bytes: int | None = None
     token_header: bytes = b"Authorization"
     drop_cookies: bool = False
+    resource_server: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resource_server", _resource_server(self))
+
+
+def _resource_server(upstream: Upstream) -> str:
+    if upstream.unix_path is not None:
+        return f"unix:{upstream.unix_path}"
+    scheme = "http" if upstream.tls is None else "https"
+    host = upstream.host or ""
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{upstream.port}{upstream.base_path.decode('latin-1')}"
 
 
 @dataclass(frozen=True, slots=True)

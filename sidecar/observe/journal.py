@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from sidecar.model.decision import CacheResult, Decision, Exchanged
-from sidecar.model.receipt import Occasion, Receipt, Standing, resource_server
+from sidecar.model.receipt import Occasion, Receipt, Standing
 from sidecar.model.refusal import Kind, Refusal, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
@@ -30,7 +30,6 @@ class Journal:
     def __init__(self, metrics: Metrics, receipts: Receipts) -> None:
         self.metrics = metrics
         self.receipts = receipts
-        self._upstreams: dict[str, str] = {}
 
     def looked_up(self, route: str, result: CacheResult) -> None:
         """Count one question to the cache of issued tokens."""
@@ -124,14 +123,8 @@ class Journal:
             path=_shown(request.path, tokens),
             traceparent=traceparents[0] if len(traceparents) == 1 else None,
             route=route.name if route is not None else None,
-            upstream=self._upstream(route) if route is not None else None,
+            upstream=route.upstream.resource_server if route is not None else None,
         )
-
-    def _upstream(self, route: Route) -> str:
-        name = self._upstreams.get(route.name)
-        if name is None:
-            name = self._upstreams[route.name] = resource_server(route.upstream)
-        return name
 
 
 def _shown(path: bytes, tokens: Sequence[bytes]) -> bytes:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
-from sidecar.model.receipt import resource_server
 from sidecar.model.route import ANY_ORIGIN, TLS, Exchange, Expect, Expected, Preflight, Route, SubjectPolicy
 
+#: An upstream's name is made of these, and what is sent as Host is made of its URL.
+_NAMED: Final = frozenset({"host", "port", "unix_path", "base_path", "host_header", "tls", "resource_server"})
 #: Bounds of time and number: no request goes elsewhere, or is judged otherwise, by one of these.
 OPERATIONAL: Final = frozenset(
     {"connect_timeout", "response_timeout", "send_idle", "read_idle", "max_connections", "max_connection_age"}
@@ -70,12 +71,11 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
     issuers: those for which the authorization server is told apart, with what it makes be expected.
     """
     upstream, exchange = route.upstream, route.exchange
-    facts: dict[str, Any] = {"route": route.name, "upstream": resource_server(upstream)}
+    facts: dict[str, Any] = {"route": route.name, "upstream": upstream.resource_server}
     facts |= {
         f"upstream.{each.name}": getattr(upstream, each.name)
         for each in fields(upstream)
-        # Its name is made of these, and what is sent as Host is made of its URL.
-        if each.name not in {"host", "port", "unix_path", "base_path", "host_header", "tls", *OPERATIONAL}
+        if each.name not in {*_NAMED, *OPERATIONAL}
     }
     facts |= {f"upstream.tls.{each.name}": getattr(upstream.tls or TLS(), each.name) for each in fields(TLS)}
     facts |= {"preflight": route.preflight, "cors.origins": route.cors.origins if route.cors else frozenset()}

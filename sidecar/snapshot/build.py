@@ -1,8 +1,9 @@
 """The snapshot itself, and how it is built: compile everything, report every problem, or return a whole."""
 
+import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sidecar.caller.verify import Verifier
@@ -23,7 +24,9 @@ from sidecar.observe.metrics import Metrics
 from sidecar.rotation import Rotation
 from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
+from sidecar.snapshot.in_use import InUse
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
+from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.peers import Peers, compile_peers, watched_tls
 from sidecar.snapshot.routes import compile_route
 from sidecar.tls import ServerTLS
@@ -38,7 +41,7 @@ class Snapshot:
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
     route and trusted issuer, where the issuer chooses the authorization server.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``.
-    include_problems: why the present files of some includes are not in use, a line each with its place.
+    in_use: entered by whoever decides on a request, until the head of its response is there.
     """
 
     listeners: Mapping[str, Listener]
@@ -52,8 +55,8 @@ class Snapshot:
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
     trusted_proxies: Sequence[Network]
-    include_problems: tuple[str, ...]
-    _closers: Sequence[Callable[[], Awaitable[None]]] = field(repr=False)
+    parts: Parts = field(repr=False)
+    in_use: InUse = field(default_factory=InUse, repr=False)
 
     def trusts(self, peer: str | None) -> bool:
         """Whether what a peer says in forwarding fields is believed (``gateway.trusted_proxies``)."""
@@ -70,21 +73,40 @@ class Snapshot:
             return self.plans_by_issuer[route.name, subject.issuer]
         return self.plans[route.name]
 
-    async def close(self) -> None:
-        """Close all connections that this snapshot's peers hold; pools wait for responses under way."""
-        for pool in self.pools.values():
-            await pool.close()
-        for close in self._closers:
-            await close()
+    async def close(self, after: "Snapshot | None" = None, grace: float | None = None) -> None:
+        """Close all connections that this snapshot's peers hold, but for those that the following one took over.
+
+        Pools wait for responses under way, for at most ``grace`` seconds, and cut off what is left then.
+        """
+        kept = set(map(id, after.pools.values())) if after is not None else set()
+        pools = [pool for pool in self.pools.values() if id(pool) not in kept]
+        closing = [asyncio.create_task(pool.close()) for pool in pools]
+        try:
+            if closing:
+                await asyncio.wait(closing, timeout=grace)
+        finally:
+            for task in closing:
+                task.cancel()
+            await asyncio.gather(*closing, return_exceptions=True)
+            for close in self.parts.closers(after.parts if after is not None else None):
+                await close()
 
 
-def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK, rotation: Rotation | None = None) -> Snapshot:
+def build(
+    loaded: Loaded,
+    metrics: Metrics,
+    clock: Clock = SYSTEM_CLOCK,
+    rotation: Rotation | None = None,
+    before: Snapshot | None = None,
+) -> Snapshot:
     """Compile a loaded file. Nothing is connected to. rotation: looks after the files that were read; else nobody does.
 
-    ConfigError: with every problem that only shows when parts meet.
+    before: the snapshot that this one is to follow: what is the same in both is shared, with its connections, keys and
+    memories. ConfigError: with every problem that only shows when parts meet; nothing is changed then.
     """
     rotation = rotation or Rotation()
-    peers = compile_peers(loaded, clock, metrics, rotation)
+    parts = Parts(before.parts if before is not None else None)
+    peers = compile_peers(loaded, clock, metrics, rotation, parts)
     problems = list(peers.problems)
     tls = compile_listener_tls(loaded, rotation, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
@@ -92,16 +114,18 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK, rotatio
     problems += [
         loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)
     ]
-    pools = _pools(loaded, compiled, clock, rotation, problems)
+    pools = _pools(loaded, compiled, clock, rotation, parts, problems)
     if problems:
         raise ConfigError(problems)
-    metrics.define_includes({included.name: not included.problems for included in loaded.includes})
+    issuers = tuple(peers.issuers.values())
+    verifier = parts.keep(("verifier",), issuers, partial(Verifier, issuers, clock))
+    parts.settle()
     return Snapshot(
         listeners=compile_listeners(loaded),
         tls=tls,
         routes={route.name: route for route in compiled},
         table=Table(compiled),
-        verifier=Verifier(tuple(peers.issuers.values()), clock),
+        verifier=verifier,
         plans={route.name: _plan(loaded, route, route.exchange, peers) for route in compiled if route.exchange},
         plans_by_issuer={
             (route.name, issuer): _plan(loaded, route, exchange, peers)
@@ -112,18 +136,26 @@ def build(loaded: Loaded, metrics: Metrics, clock: Clock = SYSTEM_CLOCK, rotatio
         guarded=GUARDED | _credentials(compiled),
         credentials=_credentials(compiled),
         trusted_proxies=loaded.config.gateway.trusted_proxies,
-        include_problems=tuple(str(problem) for included in loaded.includes for problem in included.problems),
-        _closers=peers.closers,
+        parts=parts,
     )
 
 
 def _pools(
-    loaded: Loaded, routes: list[Route], clock: Clock, rotation: Rotation, problems: list[ConfigProblem]
+    loaded: Loaded,
+    routes: list[Route],
+    clock: Clock,
+    rotation: Rotation,
+    parts: Parts,
+    problems: list[ConfigProblem],
 ) -> dict[str, Pool]:
     pools: dict[str, Pool] = {}
     for index, route in enumerate(routes):
         try:
-            pools[route.name] = Pool(route.upstream, clock=clock, contexts=partial(watched_tls, rotation))
+            pools[route.name] = parts.keep(
+                ("pool", route.name),
+                route.upstream,
+                partial(Pool, route.upstream, clock=clock, contexts=partial(watched_tls, rotation)),
+            )
         except UpstreamConfigError as error:
             problems.append(loaded.problem(("routes", index, "upstream", "tls"), error.reason))
     return pools
@@ -136,7 +168,7 @@ def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Pla
         exchange,
         GRANTS[peers.dialects[exchange.authorization_server].grant],
         server=exchange.authorization_server,
-        endpoint=_endpoint(section),
+        endpoint=_counted(loaded, section),
         client_id=section.client_auth.client_id or "",
         extra_params=section.extra_params,
     )
@@ -157,9 +189,18 @@ def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Pla
     )
 
 
-def _endpoint(section: ServerSection) -> str:
-    """What a cache key counts as the token endpoint: itself, or where it is discovered."""
-    return section.token_endpoint or section.discovery_url or section.issuer or ""
+def _counted(loaded: Loaded, section: ServerSection) -> str:
+    """What a cache key counts as the token endpoint: itself, or where it is discovered, and every setting of the server
+    that decides what its tokens are worth; what was got before one of them changed can't be reached any more.
+    """
+    config = loaded.config
+    keys = [
+        (issuer.jwks_uri, issuer.jwks_file, issuer.discovery_url, issuer.algorithms, issuer.tls)
+        for issuer in config.trusted_issuers.values()
+        if config.issuer_of(issuer) == section.issuer
+    ]
+    settings = replace(section, timeout=0, max_in_flight=0)  # these only decide how it is asked
+    return repr((settings, keys, config.cache.max_lifetime))
 
 
 def _credentials(routes: list[Route]) -> frozenset[bytes]:

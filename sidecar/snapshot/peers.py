@@ -1,12 +1,12 @@
 """Compiles those we speak to: trusted issuers, authorization servers, and the workload tokens we present.
 
 Each has an HTTP client of its own, so that one that hangs holds up nobody else. Nothing is asked of anybody here: a
-gateway starts with everything down.
+gateway starts with everything down. Whatever is kept open or remembered is a part that the next snapshot may take over.
 """
 
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +33,7 @@ from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
 from sidecar.rotation import FileError, Rotated, Rotation
 from sidecar.snapshot.client_auth import compile_client_auth, source_of
+from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.routes import peer_tls
 from sidecar.tls import KeyPairError, TLSError, client_tls
 
@@ -47,22 +48,29 @@ SERVER_KEYS_STALE: Final = 24 * 3600.0
 
 @dataclass(slots=True)
 class Peers:
-    """Those we speak to, by their names in the file; issued_keys by ``iss``. closers end what they hold open."""
+    """Those we speak to, by their names in the file; issued_keys by ``iss``."""
 
     issuers: dict[str, TrustedIssuer] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=dict)
     servers: dict[str, AuthorizationServer] = field(default_factory=dict)
     workload_tokens: dict[str, WorkloadTokenFile] = field(default_factory=dict)
     issued_keys: dict[str, IssuedKeys] = field(default_factory=dict)
-    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     problems: list[ConfigProblem] = field(default_factory=list)
 
 
 def compile_peers(
-    loaded: Loaded, clock: Clock, metrics: Metrics, rotation: Rotation, environ: Mapping[str, str] = os.environ
+    loaded: Loaded,
+    clock: Clock,
+    metrics: Metrics,
+    rotation: Rotation,
+    parts: Parts,
+    environ: Mapping[str, str] = os.environ,
 ) -> Peers:
-    """Return all peers of a file that could be made, and the problems of those that could not."""
-    return _Compiler(loaded, clock, metrics, rotation, environ).compile()
+    """Return all peers of a file that could be made, and the problems of those that could not.
+
+    parts: where they have what they keep open or remember.
+    """
+    return _Compiler(loaded, clock, metrics, rotation, parts, environ).compile()
 
 
 def watched_tls(rotation: Rotation, tls: TLS) -> Rotated[ssl.SSLContext]:
@@ -80,13 +88,20 @@ class _NoProof(Exception):
 
 class _Compiler:
     def __init__(
-        self, loaded: Loaded, clock: Clock, metrics: Metrics, rotation: Rotation, environ: Mapping[str, str]
+        self,
+        loaded: Loaded,
+        clock: Clock,
+        metrics: Metrics,
+        rotation: Rotation,
+        parts: Parts,
+        environ: Mapping[str, str],
     ) -> None:
         self._loaded = loaded
         self._clock = clock
         self._metrics = metrics
         self._rotation = rotation
         self._contexts = partial(watched_tls, rotation)
+        self._parts = parts
         self._environ = environ
         self._peers = Peers()
 
@@ -103,9 +118,9 @@ class _Compiler:
                 self._server(name, server)
         for name, token in config.workload_tokens.items():
             with self._collecting(("workload_tokens", name, "file")):
-                workload = workload_token_file(name, token.type, token.file)
-                self._rotation.watch(workload.file)
-                self._peers.workload_tokens[name] = workload
+                self._peers.workload_tokens[name] = self._parts.keep(
+                    ("workload_token", name), token, partial(self._workload_token, name, token)
+                )
         return self._peers
 
     @contextmanager
@@ -121,17 +136,22 @@ class _Compiler:
             self._peers.problems.append(self._loaded.problem(path, str(error)))
 
     def _issuer(self, name: str, section: schema.TrustedIssuer, iss: str) -> None:
+        peer = f"trusted_issuers.{name}"
         profile, keys, metadata = Profile(section.token_profile), None, None
         introspection = section.introspection
         discovers = section.jwks_file is None and section.jwks_uri is None and profile is not Profile.OPAQUE
         if discovers or (introspection is not None and introspection.endpoint is None):
-            metadata = self._metadata(self._documents(peer_tls(section.tls)), iss, section.discovery_url)
+            metadata = self._metadata(peer, peer_tls(section.tls), iss, section.discovery_url)
         if profile is not Profile.OPAQUE:
-            location = self._issuer_keys(section, metadata)
-            keys = KeySource(
-                location, keys_stale=section.keys_stale, clock=self._clock, observed=self._keys_observer(name)
+            made_of, location = self._issuer_keys(peer, section, metadata)
+            keys = self._parts.keep(
+                ("keys", peer),
+                (iss, made_of, section.keys_stale),
+                lambda: KeySource(
+                    location, keys_stale=section.keys_stale, clock=self._clock, observed=self._keys_observer(name)
+                ),
+                KeySource.close,
             )
-            self._peers.closers.append(keys.close)
             self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
         token_type = self._loaded.config.token_type_of(section)
         asked = None
@@ -152,13 +172,17 @@ class _Compiler:
             introspection=asked,
         )
 
-    def _issuer_keys(self, section: schema.TrustedIssuer, metadata: MetadataSource | None) -> KeyLocation:
+    def _issuer_keys(
+        self, peer: str, section: schema.TrustedIssuer, metadata: MetadataSource | None
+    ) -> tuple[object, KeyLocation]:
+        """Where an issuer's keys are, and what that is made of."""
         if section.jwks_file is not None:
-            return FileKeys(section.jwks_file)
+            return section.jwks_file, FileKeys(section.jwks_file)
         where = section.jwks_uri or metadata
         if where is None:
             raise ValueError("needs an issuer, a discovery_url, a jwks_uri or a jwks_file")
-        return PublishedKeys(self._documents(peer_tls(section.tls)), where)
+        client = self._documents(peer, "keys", peer_tls(section.tls))
+        return (client, where), PublishedKeys(client, where)
 
     def _introspection(
         self,
@@ -174,68 +198,66 @@ class _Compiler:
         dialect = self._peers.dialects.get(issuer.authorization_server or "", DIALECTS["rfc8693"])
         path = ("trusted_issuers", name, "introspection", "client_auth")
         client_auth, tls = self._client_auth(path, section.client_auth, issuer.tls, dialect)
-        client = PeerClient(
-            timeout=DOCUMENT_TIMEOUT,
-            max_in_flight=INTROSPECTIONS,
-            tls=tls,
-            clock=self._clock,
-            contexts=self._contexts,
-        )
-        self._peers.closers.append(client.close)
-        server = AuthorizationServer(
-            name,
-            endpoint=where,
-            member="introspection_endpoint",
-            client=client,
-            client_auth=client_auth,
-            timeout=DOCUMENT_TIMEOUT,
-            max_in_flight=INTROSPECTIONS,
-            clock=self._clock,
-        )
+        peer = f"trusted_issuers.{name}"
+        client = self._client(peer, "introspection", tls, DOCUMENT_TIMEOUT, INTROSPECTIONS)
         available = self._metrics.trusted_issuer_available
-        introspection = Introspection(
-            server,
-            token_type=token_type,
-            max_age=section.max_age,
-            clock=self._clock,
-            observed=lambda outcome: available.labels(name).set(outcome == "success"),
-        )
-        self._peers.closers.append(introspection.close)
-        return introspection
+
+        def make() -> Introspection:
+            server = AuthorizationServer(
+                name,
+                endpoint=where,
+                member="introspection_endpoint",
+                client=client,
+                client_auth=client_auth,
+                timeout=DOCUMENT_TIMEOUT,
+                max_in_flight=INTROSPECTIONS,
+                clock=self._clock,
+            )
+            return Introspection(
+                server,
+                token_type=token_type,
+                max_age=section.max_age,
+                clock=self._clock,
+                observed=lambda outcome: available.labels(name).set(outcome == "success"),
+            )
+
+        made_of = (where, client, client_auth, token_type, section.max_age)
+        return self._parts.keep(("introspection", peer), made_of, make, Introspection.close)
 
     def _server(self, name: str, section: schema.AuthorizationServer) -> None:
         path = ("authorization_servers", name, "client_auth")
         client_auth, tls = self._client_auth(path, section.client_auth, section.tls, self._peers.dialects[name])
-        client = PeerClient(
-            timeout=section.timeout,
-            max_in_flight=section.max_in_flight,
-            tls=tls,
-            clock=self._clock,
-            contexts=self._contexts,
-        )
-        self._peers.closers.append(client.close)
+        peer = f"authorization_servers.{name}"
+        client = self._client(peer, "tokens", tls, section.timeout, section.max_in_flight)
         metadata = None
         if section.issuer is not None or section.discovery_url is not None:
-            metadata = self._metadata(self._documents(tls), section.issuer, section.discovery_url)
+            metadata = self._metadata(peer, tls, section.issuer, section.discovery_url)
         endpoint: TokenEndpoint | MetadataSource | None = metadata
         if section.token_endpoint is not None:
             endpoint = TokenEndpoint(section.token_endpoint, section.issuer)
         if endpoint is None:
             raise ValueError("needs an issuer, a discovery_url or a token_endpoint")
-        self._peers.servers[name] = AuthorizationServer(
-            name,
-            endpoint=endpoint,
-            client=client,
-            client_auth=client_auth,
-            timeout=section.timeout,
-            max_in_flight=section.max_in_flight,
-            clock=self._clock,
+        self._peers.servers[name] = self._parts.keep(
+            ("server", name),
+            (endpoint, client, client_auth, section),
+            lambda: AuthorizationServer(
+                name,
+                endpoint=endpoint,
+                client=client,
+                client_auth=client_auth,
+                timeout=section.timeout,
+                max_in_flight=section.max_in_flight,
+                clock=self._clock,
+            ),
         )
         if metadata is not None and section.issuer is not None and section.issuer not in self._peers.issued_keys:
-            keys = KeySource(
-                PublishedKeys(self._documents(tls), metadata), keys_stale=SERVER_KEYS_STALE, clock=self._clock
+            documents = self._documents(peer, "keys", tls)
+            keys = self._parts.keep(
+                ("keys", peer),
+                (documents, metadata),
+                lambda: KeySource(PublishedKeys(documents, metadata), keys_stale=SERVER_KEYS_STALE, clock=self._clock),
+                KeySource.close,
             )
-            self._peers.closers.append(keys.close)
             self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
 
     def _client_auth(
@@ -246,8 +268,12 @@ class _Compiler:
         if isinstance(section, schema.CertificateClientAuth):
             tls = replace(tls, cert_file=section.cert_file, key_file=section.key_file)
         try:
-            made = compile_client_auth(
-                section, dialect, self._rotation, self._environ, context=lambda: self._contexts(tls)
+            made = self._parts.keep(
+                tuple(map(str, path)),
+                (section, tls, dialect),
+                lambda: compile_client_auth(
+                    section, dialect, self._rotation, self._environ, context=lambda: self._contexts(tls)
+                ),
             )
         except KeyPairError as error:
             raise _NoProof((*path, "cert_file"), str(error)) from None
@@ -257,21 +283,32 @@ class _Compiler:
             raise _NoProof((*path, source_of(section)), str(error)) from None
         return made, tls
 
-    def _documents(self, tls: TLS) -> PeerClient:
-        client = PeerClient(
-            timeout=DOCUMENT_TIMEOUT,
-            max_in_flight=DOCUMENT_CONNECTIONS,
-            tls=tls,
-            clock=self._clock,
-            contexts=self._contexts,
-        )
-        self._peers.closers.append(client.close)
-        return client
+    def _workload_token(self, name: str, section: schema.WorkloadToken) -> WorkloadTokenFile:
+        token = workload_token_file(name, section.type, section.file)
+        self._rotation.watch(token.file)
+        return token
 
-    def _metadata(self, client: PeerClient, issuer: str | None, discovery_url: str | None) -> MetadataSource:
-        metadata = MetadataSource(client, issuer=issuer, discovery_url=discovery_url, clock=self._clock)
-        self._peers.closers.append(metadata.close)
-        return metadata
+    def _client(self, peer: str, what: str, tls: TLS, timeout: float, at_once: int) -> PeerClient:
+        return self._parts.keep(
+            ("client", peer, what),
+            (tls, timeout, at_once),
+            lambda: PeerClient(
+                timeout=timeout, max_in_flight=at_once, tls=tls, clock=self._clock, contexts=self._contexts
+            ),
+            PeerClient.close,
+        )
+
+    def _documents(self, peer: str, what: str, tls: TLS) -> PeerClient:
+        return self._client(peer, what, tls, DOCUMENT_TIMEOUT, DOCUMENT_CONNECTIONS)
+
+    def _metadata(self, peer: str, tls: TLS, issuer: str | None, discovery_url: str | None) -> MetadataSource:
+        client = self._documents(peer, "metadata", tls)
+        return self._parts.keep(
+            ("metadata", peer),
+            (client, issuer, discovery_url),
+            lambda: MetadataSource(client, issuer=issuer, discovery_url=discovery_url, clock=self._clock),
+            MetadataSource.close,
+        )
 
     def _keys_observer(self, issuer: str) -> Callable[[str], None]:
         metrics = self._metrics  # alone: holding self would keep the whole loaded file in memory

@@ -7,19 +7,22 @@ import os
 import re
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from sidecar.app import App
 from sidecar.commands import run
+from sidecar.config import watch
 from sidecar.config.load import load
 from sidecar.inbound.room import RESERVE
+from sidecar.reload import Reloader
 from tests.support.gateway import BOUND, ask, get, recording_upstream
 from tests.support.held import held_upstream, refused, under_way
+from tests.support.sidecar_run import running
+from tests.support.sts import GATEWAY_SECRET, running_sts
 
 ROUTES = """
 routes:
@@ -29,55 +32,6 @@ routes:
     exchange: none
 """
 SIMPLE = "gateway: {listen: '127.0.0.1:0', drain: {delay: 0s, grace: 10s}}" + ROUTES
-
-
-class Process:
-    """``sidecar run`` as others start it."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.errors: list[str] = []
-
-    async def ready(self) -> dict[str, int]:
-        """The ports of its listeners, once it is ready."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(2 * BOUND):
-            while line := (await self.process.stderr.readline()).decode():
-                self.errors.append(line)
-                if '"message":"ready"' in line.replace('": "', '":"'):
-                    listeners: dict[str, str] = json.loads(line)["listeners"]
-                    return {name: int(address.rpartition(":")[2]) for name, address in listeners.items()}
-        raise AssertionError("".join(self.errors))
-
-    async def ended(self) -> tuple[int, str]:
-        """Its exit status, and everything it said on stderr."""
-        async with asyncio.timeout(2 * BOUND):
-            _, errors = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, "".join(self.errors) + errors.decode()
-
-    def signal(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-
-
-@asynccontextmanager
-async def running(folder: Path, text: str, files: int | None = None) -> AsyncIterator[Process]:
-    """Run it, and kill it where a test leaves it running. files: how many it may have open."""
-    path = folder / "routes.yaml"
-    path.write_text(f"version: 1\nadmin: {{listen: '127.0.0.1:0'}}\nreceipts: {{sink: none}}\n{text}")
-    limit = ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh") if files is not None else ()
-    process = await asyncio.create_subprocess_exec(
-        *(*limit, sys.executable, "-m", "sidecar", "run", "-c", str(path)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Process(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -95,18 +49,122 @@ async def test_a_signal_drains_the_process(tmp_path: Path, number: int) -> None:
     assert {"ready", "draining", "stopped"} <= {json.loads(line)["message"] for line in errors.splitlines()}
 
 
-async def test_a_hangup_ends_nothing(tmp_path: Path) -> None:
+async def test_it_starts_while_everything_is_down(tmp_path: Path) -> None:
+    """It serves at once, and finds the authorization server when there is one."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    issuer = f"http://127.0.0.1:{port}"
+    (tmp_path / "gateway.secret").write_text(GATEWAY_SECRET)
+    text = (
+        SIMPLE.replace("exchange: none", "exchange: {audience: [orders-api], scope: [orders.read]}")
+        + f"""
+trusted_issuers:
+  corp: {{issuer: '{issuer}', audience: [orders-gateway]}}
+authorization_servers:
+  corp:
+    issuer: '{issuer}'
+    client_auth: {{method: client_secret_basic, client_id: gateway, client_secret_file: gateway.secret}}
+"""
+    )
+    async with running(tmp_path, text.replace("PORT", "9")) as process:
+        ports = await process.ready()
+        assert (await ask(ports["admin"], get("/readyz"))).status == 200
+        async with running_sts() as other:  # the key is a stranger's, but nobody can tell yet
+            token = other.mint(iss=issuer)
+        down = await ask(ports["default"], get(token=token))
+        assert (down.status, down.kind) == (503, "issuer-unavailable")
+        assert int(down.value("retry-after") or 0) >= 1
+        assert (await ask(ports["admin"], get("/readyz"))).status == 200
+        async with running_sts(port=port) as sts:
+            for _ in range(1000):
+                answer = await ask(ports["default"], get(token=sts.mint()))
+                if answer.kind != "issuer-unavailable":
+                    break
+                await asyncio.sleep(0.02)
+            assert (answer.status, answer.kind) == (
+                502,
+                "upstream-unavailable",
+            )  # after an exchange
+        process.signal()
+        assert (await process.ended())[0] == 0
+
+
+# --- a reload
+
+
+def write_in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def write_and_rename(path: Path, text: str) -> None:
+    following = path.with_suffix(".next")
+    following.write_text(text)
+    following.rename(path)
+
+
+def swap_the_link(path: Path, text: str) -> None:
+    """As Kubernetes does: the file is a link through ``..data``, which another directory takes the place of."""
+    version = path.parent / f"..{os.urandom(4).hex()}"
+    version.mkdir()
+    (version / path.name).write_text(text)
+    (path.parent / "..next").symlink_to(version.name)
+    (path.parent / "..next").rename(path.parent / "..data")
+    if not path.is_symlink():
+        path.unlink()
+        path.symlink_to(f"..data/{path.name}")
+
+
+@pytest.mark.parametrize("write", [write_in_place, write_and_rename, swap_the_link])
+async def test_a_changed_file_is_taken_while_it_runs(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    async with held_upstream() as held, running(tmp_path, SIMPLE.replace("PORT", str(held.port))) as process:
+        path = tmp_path / "routes.yaml"
+        ports = await process.ready()
+        (_, writer), request = await under_way(held, ports["default"])
+        good = path.read_text()
+        write(path, good.replace("/orders", "/carts"))
+        await process.says("configuration taken")
+        assert (await ask(ports["default"], get("/orders"))).status == 404
+        write(path, good.replace("/orders", "/never").replace("match:", "matsch:"))
+        await process.says("configuration refused")
+        held.answer.set()
+        assert ((await request).status, (await request).body) == (200, b"done")
+        assert (await ask(ports["default"], get("/carts"))).status == 200
+        write(path, good)
+        await process.says("configuration taken")
+        assert (await ask(ports["default"], get("/orders"))).status == 200
+        writer.close()
+        process.signal()
+        status, errors = await process.ended()
+    assert (status, "Traceback" in errors) == (0, False)
+    (refusal,) = [line for line in map(json.loads, errors.splitlines()) if line["level"] == "error"]
+    assert all(re.match(rf"{re.escape(str(tmp_path))}/routes\.yaml:\d+:\d+: ", each) for each in refusal["problems"])
+
+
+async def test_a_hangup_reloads(tmp_path: Path) -> None:
     async with held_upstream() as held, running(tmp_path, SIMPLE.replace("PORT", str(held.port))) as process:
         ports = await process.ready()
         (_, writer), request = await under_way(held, ports["default"])
         process.signal(signal.SIGHUP)
+        await process.says("configuration taken")  # though nothing has changed
         held.answer.set()
         assert ((await request).status, (await request).body) == (200, b"done")
         writer.close()
         process.signal()
-        status, errors = await process.ended()
+        status, _ = await process.ended()
     assert status == 0
-    assert "a changed file is taken at the next start only" in errors
+
+
+async def test_a_signal_ends_it_in_the_middle_of_a_reload(tmp_path: Path) -> None:
+    async with running(tmp_path, SIMPLE.replace("PORT", "9")) as process:
+        await process.ready()
+        process.signal(signal.SIGHUP)
+        await asyncio.sleep(0.1)
+        process.signal()
+        status, errors = await process.ended()
+    assert (status, "Traceback" in errors) == (0, False)
+
+
+# --- the end
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
@@ -181,7 +239,7 @@ def test_its_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     app = prepared(tmp_path, SIMPLE)
-    serving = asyncio.create_task(run.serve(app))
+    serving = asyncio.create_task(serve(app, tmp_path))
     async with asyncio.timeout(BOUND):
         for _ in range(1000):
             if app.ready():
@@ -197,7 +255,7 @@ async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 async def test_a_signal_before_it_is_ready_ends_it_too(tmp_path: Path) -> None:
     app = prepared(tmp_path, SIMPLE)
-    serving = asyncio.create_task(run.serve(app))
+    serving = asyncio.create_task(serve(app, tmp_path))
     await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(BOUND):
@@ -210,9 +268,14 @@ async def test_what_can_not_be_started_is_taken_down_again(tmp_path: Path, capsy
         port = taken.getsockname()[1]
         app = prepared(tmp_path, SIMPLE, admin=port)
         async with asyncio.timeout(BOUND):
-            assert await run.serve(app) == 2
+            assert await serve(app, tmp_path) == 2
     assert capsys.readouterr().err == f"can't listen on 127.0.0.1:{port}: Address already in use\n"
     assert await refused(app.addresses["default"].port)  # which was up already
+
+
+async def serve(app: App, folder: Path) -> int:
+    path = folder / "routes.yaml"
+    return await run.serve(app, Reloader(app, path, watch.look(path, ())))
 
 
 def prepared(folder: Path, text: str, admin: int = 0) -> App:

@@ -1,43 +1,36 @@
-import errno
+import asyncio
 import gc
 import json
 import os
 import pickle
-import signal
-import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from sidecar.config import apart
 from sidecar.config.apart import load_apart
 from sidecar.config.load import load
-from sidecar.config.loaded import Loaded
+from sidecar.config.loaded import Included, Source
 from sidecar.config.problems import ConfigError
 from tests.config.conftest import VALID, Workshop, put
+from tests.config.teams.writing import Teams, route
 from tests.support.process import running
 
 BOUND = 30.0  # seconds for any single wait
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system has no /proc")
-
-# Other tests may have left idle threads, which newer Pythons warn about; the gateway itself forks before it has any.
-pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 
 def open_files() -> set[str]:
     return {name for name in os.listdir("/dev/fd") if Path(f"/dev/fd/{name}").exists()}
 
 
-@pytest.fixture(autouse=True)
-def _no_file_stays_open() -> Iterator[None]:
-    gc.collect()  # what earlier tests left to the collector is not to be closed in between
-    before = open_files()
-    yield
-    assert open_files() == before
+@pytest.fixture
+def teams(tmp_path: Path) -> Teams:
+    return Teams(tmp_path)
 
 
 @pytest.fixture
@@ -52,30 +45,59 @@ def why(refused: pytest.ExceptionInfo[ConfigError]) -> str:
     return problem.message.removeprefix("the file can't be read: ")
 
 
-def test_a_good_file_is_as_if_it_had_been_loaded_here(file: Path) -> None:
-    assert load_apart(file) == load(file)
+def child(code: str) -> tuple[str, ...]:
+    """Another process than the one that loads."""
+    return (sys.executable, "-c", f"import os, signal, sys, time\n{code}")
 
 
-def test_a_broken_file_is_told_word_for_word(tmp_path: Path) -> None:
+async def test_a_good_file_is_as_if_it_had_been_loaded_here(file: Path) -> None:
+    assert await load_apart(file) == load(file)
+
+
+async def test_a_broken_file_is_told_word_for_word(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_text("version: 2\nroutes: []\ngatway: {}\n")
     for broken in (path, tmp_path / "gone.yaml"):
         with pytest.raises(ConfigError) as here:
             load(broken)
-        with pytest.raises(ConfigError) as apart:
-            load_apart(broken)
-        assert apart.value.problems == here.value.problems
-        assert str(apart.value) == str(here.value)
+        with pytest.raises(ConfigError) as there:
+            await load_apart(broken)
+        assert there.value.problems == here.value.problems
+        assert str(there.value) == str(here.value)
 
 
-def test_a_file_may_be_larger_than_a_pipe(workshop: Workshop) -> None:
+async def test_what_a_broken_file_includes_is_told(teams: Teams) -> None:
+    teams.include("a", route("x", match__hosts=["z"]))
+    teams.complaints()  # writes it
+    with pytest.raises(ConfigError) as refused:
+        await load_apart(teams.directory / "sidecar.yaml")
+    assert refused.value.includes == ("a/*.yaml",)
+
+
+async def test_includes_fall_back_to_what_was_good(teams: Teams) -> None:
+    teams.include("a", route(), on_error="isolate")
+    good = teams.load().includes
+    teams.text("a/routes.yaml", "routes: 1\n")
+    path = teams.directory / "sidecar.yaml"
+    assert [each.name for each in (await load_apart(path)).config.routes] == ["orders"]
+    loaded = await load_apart(path, good)
+    assert [each.name for each in loaded.config.routes] == ["orders", "a/orders"]
+    assert loaded.includes[0].problems
+
+
+async def test_what_is_said_may_be_larger_than_a_pipe(workshop: Workshop) -> None:
     overrides = {"extra_scope": [f"value {number}" for number in range(20_000)]}
     loaded = workshop.load_with("authorization_servers.corp.dialect_overrides", overrides)
     assert len(pickle.dumps(loaded)) > 512 * 1024
-    assert load_apart(workshop.directory / "sidecar.yaml") == loaded
+    assert await load_apart(workshop.directory / "sidecar.yaml") == loaded
 
 
-def test_both_processes_work_at_the_same_time(tmp_path: Path) -> None:
+async def test_what_is_asked_may_be_larger_than_a_pipe(file: Path) -> None:
+    large = Included("gone", (), (Source("gone.yaml", b"x" * (1 << 20)),))
+    assert await load_apart(file, [large]) == load(file)
+
+
+async def test_both_processes_work_at_the_same_time(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     os.mkfifo(path)
 
@@ -89,145 +111,108 @@ def test_both_processes_work_at_the_same_time(tmp_path: Path) -> None:
         os.write(pipe, json.dumps(VALID).encode())
         os.close(pipe)
 
-    assert load_apart(path, write).config.routes[0].name == "orders"
+    assert (await load_apart(path, meanwhile=write)).config.routes[0].name == "orders"
 
 
-def test_the_other_process_may_be_killed() -> None:
-    def killed(path: str | Path) -> Loaded:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+        ("raise RuntimeError('s3cret')", "ended with status 1"),
+        ("os._exit(0)", "ended too early"),
+        ("os.write(1, b'junk' * 100)", "ended too early"),
+    ],
+)
+async def test_the_other_process_may_fail(code: str, reason: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError) as refused:
-        load_apart("f.yaml", load=killed)
-    assert why(refused) == "the process that reads it was ended by signal 9"
-
-
-def test_the_other_process_may_fail(capfd: pytest.CaptureFixture[str]) -> None:
-    def failing(path: str | Path) -> Loaded:
-        raise RuntimeError("s3cret")
-
-    with pytest.raises(ConfigError) as refused:
-        load_apart("f.yaml", load=failing)
-    assert why(refused) == "the process that reads it ended with status 1"
+        await load_apart("f.yaml", child=child(code))
+    assert why(refused) == f"the process that reads it {reason}"
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_other_process_may_say_nothing() -> None:
-    def silent(path: str | Path) -> Loaded:
-        os._exit(0)
+async def test_what_a_library_prints_is_not_part_of_the_answer(file: Path) -> None:
+    code = "sys.path[:] = sys.argv[1:]\nfrom sidecar.config import apart, load\nload.load, real = (lambda *a, **k: "
+    code += "(os.write(1, b'junk'), print('junk'), real(*a, **k))[2]), load.load\napart.answer()"
+    assert await load_apart(file, child=child(code)) == load(file)
 
+
+async def test_the_other_process_may_take_too_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(apart, "LONGEST", 0.05)
     with pytest.raises(ConfigError) as refused:
-        load_apart("f.yaml", load=silent)
-    assert why(refused) == "the process that reads it ended too early"
+        await load_apart("f.yaml", child=child(f"time.sleep({BOUND})"))
+    assert why(refused) == "the process that reads it takes too long"
 
 
-@pytest.mark.parametrize("then_answer", [True, False])
-def test_the_other_process_may_say_something_else(file: Path, then_answer: bool) -> None:
-    ours = open_files()
-
-    def babbling(path: str | Path) -> Loaded:
-        (pipe,) = (int(name) for name in open_files() - ours if stat.S_ISFIFO(os.fstat(int(name)).st_mode))
-        os.write(pipe, b"junk" * 100)
-        if not then_answer:
-            os._exit(0)
-        return load(file)
-
-    with pytest.raises(ConfigError) as refused:
-        load_apart("f.yaml", load=babbling)
-    assert why(refused) == "the process that reads it ended too early"
+async def test_modules_are_not_taken_from_the_directory_it_starts_in(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ("yaml", "pydantic", "pickle"):
+        (trap / f"{name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(trap)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert (await load_apart(file)).config.routes[0].name == "orders"
 
 
-def test_signals_mean_to_the_other_process_what_they_mean_by_default() -> None:
-    def terminated(path: str | Path) -> Loaded:
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise AssertionError
+@pytest.mark.parametrize("ends", ["fails", "is cancelled"])
+async def test_where_this_process_gives_up_the_other_ends_too(tmp_path: Path, ends: str) -> None:
+    note = tmp_path / "pid"
+    slow = child(f"open({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep({BOUND})")
 
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
-        with pytest.raises(ConfigError) as refused:
-            load_apart("f.yaml", load=terminated)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert why(refused) == "the process that reads it was ended by signal 15"
-
-
-def test_whoever_started_us_may_ignore_ended_children(file: Path) -> None:
-    def killed(path: str | Path) -> Loaded:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    try:
-        assert load_apart(file) == load(file)
-        with pytest.raises(ConfigError) as refused:
-            load_apart("f.yaml", load=killed)
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-    assert why(refused) == "the process that reads it ended too early"
-
-
-def test_where_this_process_fails_the_other_ends_too(tmp_path: Path) -> None:
-    late = tmp_path / "late"
-
-    def slow(path: str | Path) -> Loaded:
-        time.sleep(BOUND)
-        late.touch()
-        raise AssertionError
-
-    def fails() -> None:
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        load_apart("f.yaml", fails, slow)
-    assert not late.exists()
-
-
-@pytest.mark.parametrize("ends", ["itself", "killed", "unwanted"])
-def test_nothing_stays_of_the_other_process(file: Path, ends: str) -> None:
-    note = file.with_name("pid")
-
-    def noting(path: str | Path) -> Loaded:
-        note.write_text(str(os.getpid()))
-        if ends == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return load(path)
-
-    def meanwhile() -> None:
+    def noted() -> None:
         until = time.monotonic() + BOUND
         while not (note.exists() and note.read_text()) and time.monotonic() < until:
             time.sleep(0.01)
-        if ends == "unwanted":
+        if ends == "fails":
             raise LookupError
 
-    with suppress(ConfigError, LookupError):
-        load_apart(file, meanwhile, noting)
-    with pytest.raises(ChildProcessError):  # no longer ours to wait for
-        os.waitpid(int(note.read_text()), os.WNOHANG)
+    loading = asyncio.create_task(load_apart("f.yaml", meanwhile=noted, child=slow))
+    if ends == "fails":
+        with pytest.raises(LookupError):
+            await loading
+    else:
+        await asyncio.sleep(0)  # it runs up to where it waits for the other process
+        for _ in range(1000):
+            if note.exists() and note.read_text():
+                break
+            await asyncio.sleep(0.01)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
 
 
-@pytest.mark.parametrize("call", ["pipe", "fork"])
-def test_no_process_can_be_made(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+async def test_no_file_stays_open(file: Path) -> None:
+    gc.collect()  # what earlier tests left to the collector is not to be closed in between
+    before = open_files()
+    await load_apart(file)
+    for code in ("os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"):
+        with pytest.raises(ConfigError):
+            await load_apart("f.yaml", child=child(code))
+    loading = asyncio.create_task(load_apart("f.yaml", child=child(f"time.sleep({BOUND})")))
+    await asyncio.sleep(0.05)
+    loading.cancel()
+    await asyncio.wait([loading])
+    for _ in range(1000):
+        if open_files() == before:
+            return
+        await asyncio.sleep(0.01)
+    assert open_files() == before
 
-    monkeypatch.setattr(os, call, refuse)
+
+async def test_no_process_can_be_made() -> None:
     with pytest.raises(ConfigError) as refused:
-        load_apart("f.yaml")
-    assert why(refused) == f"no process could be made for it: {os.strerror(errno.EAGAIN)}"
-
-
-def test_without_fork_the_file_is_loaded_here(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "fork")
-    called: list[str] = []
-    assert load_apart(file, lambda: called.append("meanwhile")) == load(file)
-    assert called == ["meanwhile"]
+        await load_apart("f.yaml", child=["/nowhere/python"])
+    assert why(refused) == "no process could be made for it: No such file or directory"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_standard_files_may_be_closed(file: Path, tmp_path: Path, closed: str) -> None:
     code = (
-        "import sys; from pathlib import Path; from sidecar.config.apart import load_apart\n"
-        "name = load_apart(sys.argv[1]).config.routes[0].name\n"
+        "import asyncio, sys; from pathlib import Path; from sidecar.config.apart import load_apart\n"
+        "name = asyncio.run(load_apart(sys.argv[1])).config.routes[0].name\n"
         "Path(sys.argv[2]).write_text(name)"
     )
     result = tmp_path / "result"
@@ -236,6 +221,16 @@ def test_standard_files_may_be_closed(file: Path, tmp_path: Path, closed: str) -
         ["/bin/sh", "-c", shell, sys.executable, "-c", code, str(file), str(result)], timeout=BOUND, check=True
     )
     assert result.read_text() == "orders"
+
+
+def test_whoever_started_us_may_ignore_ended_children(file: Path) -> None:
+    code = (
+        "import asyncio, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from sidecar.config.apart import load_apart\n"
+        "print(asyncio.run(load_apart(sys.argv[1])).config.routes[0].name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], timeout=BOUND, check=True, capture_output=True)
+    assert done.stdout == b"orders\n"
 
 
 def imported_by(*modules: str) -> set[str]:

@@ -8,7 +8,6 @@ from sidecar.config.apart import load_apart
 from tests.config.teams.writing import Teams, route
 
 # Other tests may have left idle threads, which newer Pythons warn about; the gateway itself forks before it has any.
-FORKS = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 
 @pytest.fixture
@@ -66,13 +65,12 @@ def test_the_platforms_own_include_may_take_from_the_environment(teams: Teams) -
     assert teams.complaints()[0].endswith("the environment has no variable HOST")
 
 
-@FORKS
-def test_it_passes_from_another_process(teams: Teams) -> None:
+async def test_it_passes_from_another_process(teams: Teams) -> None:
     teams.include("a", route(), on_error="isolate")
     teams.include("b", route("x", match__hosts=["z"]), on_error="isolate")
     loaded = teams.load()
     file = teams.directory / "sidecar.yaml"
-    apart = load_apart(file)
+    apart = await load_apart(file)
     assert apart.config == loaded.config
     assert apart.files == loaded.files
     assert apart.includes == loaded.includes

@@ -324,12 +324,14 @@ ARGUMENTS: Final = {
 OF_COMMANDS: Final[dict[str, str]] = {
     "run": """
 SIGTERM and SIGINT drain: `/readyz` says no at once, requests that run are answered
-([`gateway.drain`](configuration.md#gatewaydrain)). A second one ends at once. Receipts go to stdout, unless
+([`gateway.drain`](configuration.md#gatewaydrain)). A second one ends at once. SIGHUP, or a change of its files, has
+the configuration read again ([operations](operations.md#reload)). Receipts go to stdout, unless
 [`receipts.sink`](configuration.md#receipts) says otherwise.
 """,
     "check": """
 It asks nobody: a server that is down is no mistake of the file. What it may find in a file that could be served is told
-in [lints](lints.md). Run it wherever the file is changed; with `--format github`, findings show in the review.
+in [lints](lints.md). Run it wherever the file is changed; with `--format github`, findings show in the review. What it
+passes, a gateway that runs may still refuse as a [reload](operations.md#reload): a few settings take a restart.
 
 A team that has its own files but not the platform's checks them with `--as-team`, against what `--export-house`
 printed.

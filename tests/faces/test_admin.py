@@ -21,7 +21,12 @@ STATUS = Status(
     version="1.2.3",
     uptime_seconds=12.5,
     ready=True,
-    config=ConfigStatus("routes.yaml", "2026-01-02T03:04:05Z", ("routes.yaml:3:1: unknown key",)),
+    config=ConfigStatus(
+        "routes.yaml",
+        "2026-01-02T03:04:05Z",
+        ("routes.yaml:3:1: unknown key",),
+        {"a": ("a.yaml:1:1: missing",), "b": ()},
+    ),
     routes=(RouteStatus("orders", "default", "http://127.0.0.1:9000", 7, 2),),
     authorization_servers=MappingProxyType({"corp": True, "partner": None}),
     trusted_issuers={"corp": False},
@@ -141,6 +146,7 @@ async def test_the_status_tells_everything(admin: Client) -> None:
             "file": "routes.yaml",
             "last_reload": "2026-01-02T03:04:05Z",
             "errors": ["routes.yaml:3:1: unknown key"],
+            "includes": {"a": ["a.yaml:1:1: missing"], "b": []},
         },
         "routes": [
             {

@@ -1,8 +1,12 @@
 from dataclasses import replace
 
-from sidecar.model.route import PathRelaxation
+import pytest
+
+from sidecar.model.route import TLS, PathRelaxation, Upstream
 from sidecar.wire.target import EMPTY_SEGMENT, ENCODED_SLASH, PATH_PARAMETERS
 from tests.support.values import exchange, route
+
+UPSTREAM = route().upstream
 
 
 def test_where_a_route_is_defined_makes_no_difference() -> None:
@@ -28,3 +32,17 @@ def test_the_subject_tokens_issuer_may_choose() -> None:
     by = route(by_issuer=(("corp", corp), ("partner", partner), ("third", partner)))
     assert by.exchanges == (corp, partner)
     assert [by.exchange_of(name) for name in ("corp", "partner", "third")] == [corp, partner, partner]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "name"),
+    [
+        (UPSTREAM, "http://127.0.0.1:9000"),
+        (replace(UPSTREAM, base_path=b"/v1/caf%C3%A9"), "http://127.0.0.1:9000/v1/caf%C3%A9"),
+        (replace(UPSTREAM, host="orders.example", port=443, tls=TLS()), "https://orders.example:443"),
+        (replace(UPSTREAM, host="::1", port=80), "http://[::1]:80"),
+        (replace(UPSTREAM, host=None, port=0, unix_path="/run/x.sock"), "unix:/run/x.sock"),
+    ],
+)
+def test_an_upstream_is_named_as_a_url(upstream: Upstream, name: str) -> None:
+    assert upstream.resource_server == name

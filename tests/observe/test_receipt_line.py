@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model.decision import CacheResult
-from sidecar.model.receipt import Event, Occasion, Receipt, Standing, resource_server
+from sidecar.model.receipt import Event, Occasion, Receipt, Standing
 from sidecar.model.refusal import Kind, Refusal
 from sidecar.model.route import TLS, Exchange, Upstream
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, Actor, IssuedToken, Subject, WorkloadToken
@@ -221,6 +221,6 @@ def test_an_upstream_is_named_by_url_or_socket() -> None:
     plain = Upstream("127.0.0.1", 9000, None, b"", b"127.0.0.1:9000", None, b"")
     secure = Upstream("::1", 8443, None, b"/v1", b"", TLS(), b"")
     socket = Upstream(None, 0, "/run/app.sock", b"", b"app", None, b"")
-    assert resource_server(plain) == "http://127.0.0.1:9000"
-    assert resource_server(secure) == "https://[::1]:8443/v1"
-    assert resource_server(socket) == "unix:/run/app.sock"
+    assert plain.resource_server == "http://127.0.0.1:9000"
+    assert secure.resource_server == "https://[::1]:8443/v1"
+    assert socket.resource_server == "unix:/run/app.sock"

@@ -10,6 +10,7 @@ from sidecar.config.problems import ConfigError
 from sidecar.observe.metrics import Metrics
 from sidecar.rotation import Rotation
 from sidecar.snapshot import Snapshot, build
+from sidecar.snapshot.parts import Parts
 from tests.support.clock import FakeClock
 
 #: The sections that every file needs; a test adds its own.
@@ -36,6 +37,7 @@ class Folder:
         self.path = path
         self.time = FakeClock()
         self.metrics = Metrics("test")
+        self.parts = Parts()
         self.rotation = Rotation(lambda name, outcome: self.metrics.secret_reloads.labels(name, outcome).inc())
 
     def file(self, name: str, content: str | bytes) -> str:

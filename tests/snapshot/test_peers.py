@@ -24,18 +24,20 @@ KEY = generate_key("ES256", "k")
 
 
 def compiled(folder: Folder, text: str, environ: dict[str, str] | None = None) -> Peers:
-    peers = compile_peers(folder.load(text), folder.time.clock, folder.metrics, folder.rotation, environ or {})
+    peers = compile_peers(
+        folder.load(text), folder.time.clock, folder.metrics, folder.rotation, folder.parts, environ or {}
+    )
     assert peers.problems == []
     return peers
 
 
 @asynccontextmanager
-async def closing(peers: Peers) -> AsyncIterator[Peers]:
+async def closing(folder: Folder, peers: Peers) -> AsyncIterator[Peers]:
     """Close what they opened."""
     try:
         yield peers
     finally:
-        for close in peers.closers:
+        for close in folder.parts.closers():
             await close()
 
 
@@ -59,7 +61,7 @@ trusted_issuers:
     keys_stale: 1h
     leeway: 5s
 """
-    async with closing(compiled(folder, text + HEALTH)) as peers:
+    async with closing(folder, compiled(folder, text + HEALTH)) as peers:
         issuer = peers.issuers["corp"]
         assert (issuer.name, issuer.iss) == ("corp", "https://login.example")
         assert issuer.audience == frozenset({"one", "two"})
@@ -91,7 +93,7 @@ routes:
 
 
 async def test_what_a_trusted_issuer_is_by_default(folder: Folder) -> None:
-    async with closing(compiled(folder, PEERS + ROUTE)) as peers:
+    async with closing(folder, compiled(folder, PEERS + ROUTE)) as peers:
         issuer = peers.issuers["corp"]
     assert (issuer.profile, issuer.token_type, issuer.audience_claim) == (Profile.JWT, ACCESS_TOKEN, "aud")
     assert (issuer.algorithms, issuer.scope_claims) == (("RS256", "ES256", "PS256", "EdDSA"), ("scope", "scp"))
@@ -100,7 +102,7 @@ async def test_what_a_trusted_issuer_is_by_default(folder: Folder) -> None:
 
 async def test_an_issuer_may_be_named_once(folder: Folder) -> None:
     text = PEERS.replace("{issuer: 'https://login.example', audience", "{authorization_server: corp, audience")
-    async with closing(compiled(folder, text + ROUTE)) as peers:
+    async with closing(folder, compiled(folder, text + ROUTE)) as peers:
         assert peers.issuers["corp"].iss == "https://login.example"
 
 
@@ -119,7 +121,7 @@ async def test_where_an_issuers_keys_are(folder: Folder, key: str) -> None:
         where = {"discovery_url": f", discovery_url: '{origin}/well/known'", "jwks_uri": f", jwks_uri: '{origin}/keys'"}
         text = PEERS.replace("audience: [gateway]", f"audience: [gateway]{where.get(key, '')}", 1)
         text = text.replace("issuer: 'https://login.example', audience", f"issuer: '{origin}', audience")
-        async with closing(compiled(folder, text + ROUTE)) as peers:
+        async with closing(folder, compiled(folder, text + ROUTE)) as peers:
             token = sign({"sub": "alice"}, KEY, "ES256", {"kid": "k"})
             keys = peers.issuers["corp"].keys
             assert keys is not None
@@ -161,7 +163,7 @@ async def test_an_issuer_that_is_asked_about_tokens(folder: Folder, profile: Pro
         documents["/.well-known/oauth-authorization-server"] = metadata
         text = INTROSPECTING.replace("ORIGIN", origin).replace("PROFILE", profile.value)
         text = text.replace("WHERE", f"endpoint: '{origin}/introspect'," if endpoint else "")
-        async with closing(compiled(folder, text + ROUTE)) as peers:
+        async with closing(folder, compiled(folder, text + ROUTE)) as peers:
             issuer = peers.issuers["corp"]
             assert (issuer.profile, issuer.token_type) == (profile, ACCESS_TOKEN)
             assert (issuer.keys is None) == (profile is Profile.OPAQUE)
@@ -223,7 +225,7 @@ async def test_every_way_to_authenticate(
     expected = [("client_id", "gw"), ("client_secret", "s(t")] if form == "post" else form
     async with raw_peer(reply(body={"access_token": "x"})) as peer:
         text = served_by(peer, f"client_auth: {client_auth}")
-        async with closing(compiled(folder, text, {"SECRET": "s(t"})) as peers:
+        async with closing(folder, compiled(folder, text, {"SECRET": "s(t"})) as peers:
             await peers.servers["corp"].token_request(PAIRS)
     [seen] = peer.seen
     assert seen.form == [*PAIRS, *expected]
@@ -239,7 +241,7 @@ async def test_a_token_of_the_platform(folder: Folder, method: str, kind: str, c
     async with (
         raw_peer(reply(body={"access_token": "x"})) as peer,
         closing(
-            compiled(folder, served_by(peer, f"client_auth: {{method: {method}, {name}jwt_file: token}}"))
+            folder, compiled(folder, served_by(peer, f"client_auth: {{method: {method}, {name}jwt_file: token}}"))
         ) as peers,
     ):
         await peers.servers["corp"].token_request(PAIRS)
@@ -265,7 +267,7 @@ async def test_a_certificate(folder: Folder, method: str) -> None:
     context = authority.serving(ask_for_clients=True)
     async with (
         raw_peer(answer, tls=context) as peer,
-        closing(compiled(folder, served_by(peer, f"{auth}, tls: {{ca_file: '{authority.ca_file}'}}"))) as peers,
+        closing(folder, compiled(folder, served_by(peer, f"{auth}, tls: {{ca_file: '{authority.ca_file}'}}"))) as peers,
     ):
         await peers.servers["corp"].token_request(PAIRS)
     assert shown == ["gw"]
@@ -280,7 +282,7 @@ async def test_an_assertion_signed_with_the_secret(folder: Folder, where: str, m
     auth = f"client_auth: {{method: client_secret_jwt, client_id: gw, {where}, algorithm: HS512}}"
     async with (
         raw_peer(reply(body={"access_token": "x"})) as peer,
-        closing(compiled(folder, served_by(peer, auth), {"SECRET": secret})) as peers,
+        closing(folder, compiled(folder, served_by(peer, auth), {"SECRET": secret})) as peers,
     ):
         await peers.servers["corp"].token_request(PAIRS)
     assertion = dict(peer.seen[0].form)["client_assertion"]
@@ -296,7 +298,7 @@ async def test_a_signed_assertion(folder: Folder) -> None:
             ("", peer.url),
             (", dialect_overrides: {assertion_audience: token_endpoint}", peer.url),
         ):
-            async with closing(compiled(folder, served_by(peer, auth + dialect))) as peers:
+            async with closing(folder, compiled(folder, served_by(peer, auth + dialect))) as peers:
                 await peers.servers["corp"].token_request(PAIRS)
             assertion = peek(dict(peer.seen[-1].form)["client_assertion"])
             assert assertion.header["kid"] == "k-7"
@@ -313,7 +315,7 @@ async def test_a_signed_assertion(folder: Folder) -> None:
                 peer.url,
             ),
         ):
-            async with closing(compiled(folder, text)) as peers:
+            async with closing(folder, compiled(folder, text)) as peers:
                 await peers.servers["corp"].token_request(PAIRS)
             assert peek(dict(peer.seen[-1].form)["client_assertion"]).claims["aud"] == audience
 
@@ -323,7 +325,7 @@ async def test_a_dialect_is_asked_how_to_encode(folder: Folder) -> None:
     auth = "client_auth: {method: client_secret_basic, client_id: gw, client_secret_file: secret}"
     async with raw_peer(reply(body={"access_token": "x"})) as peer:
         text = served_by(peer, f"{auth}, dialect_overrides: {{form_encoding: false}}")
-        async with closing(compiled(folder, text)) as peers:
+        async with closing(folder, compiled(folder, text)) as peers:
             await peers.servers["corp"].token_request(PAIRS)
             assert peers.dialects["corp"].form_encoding is False
     assert peer.seen[0].value("authorization") == "Basic Z3c6cyh0"
@@ -334,14 +336,14 @@ async def test_a_server_that_is_discovered(folder: Folder) -> None:
         origin = f"http://127.0.0.1:{peer.port}"
         peer.answers = [reply(body=metadata(origin)), reply(body={"access_token": "x"})]
         text = PEERS.replace("{issuer: 'https://login.example', client", f"{{issuer: '{origin}', client")
-        async with closing(compiled(folder, text + ROUTE)) as peers:
+        async with closing(folder, compiled(folder, text + ROUTE)) as peers:
             await peers.servers["corp"].token_request(PAIRS)
             assert peers.issued_keys.keys() == {"https://login.example", origin}
     assert [seen.target for seen in peer.seen] == ["/.well-known/oauth-authorization-server", "/token"]
 
 
 async def test_a_server_whose_tokens_callers_present_too_is_judged_by_the_same_keys(folder: Folder) -> None:
-    async with closing(compiled(folder, PEERS + ROUTE)) as peers:
+    async with closing(folder, compiled(folder, PEERS + ROUTE)) as peers:
         assert peers.issued_keys.keys() == {"https://login.example"}
         assert peers.issued_keys["https://login.example"].source is peers.issuers["corp"].keys
 
@@ -360,13 +362,13 @@ async def test_the_grant_is_the_dialects_or_the_servers_own(folder: Folder, keys
     fitting = "exchange: {scope: [x/orders.read], expect: {audience: [orders-api]}}"
     route = ROUTE.replace("exchange: {audience: [orders-api], scope: [orders.read]}", fitting)
     text = PEERS.replace("client_auth", f"{keys}client_auth") + route
-    async with closing(compiled(folder, text)) as peers:
+    async with closing(folder, compiled(folder, text)) as peers:
         assert peers.dialects["corp"].grant == grant
 
 
 async def test_a_dialect_and_its_overrides(folder: Folder) -> None:
     text = PEERS.replace("client_auth", "dialect: keycloak, dialect_overrides: {extra_scope: [x]}, client_auth")
-    async with closing(compiled(folder, text + ROUTE)) as peers:
+    async with closing(folder, compiled(folder, text + ROUTE)) as peers:
         dialect = peers.dialects["corp"]
     assert dialect.extra_scope == ("x",)
     assert dialect.described_errors == DIALECTS["keycloak"].described_errors
@@ -377,7 +379,7 @@ async def test_a_secret_that_rotates_is_counted(folder: Folder) -> None:
     auth = "client_auth: {method: client_secret_post, client_id: gw, client_secret_file: secret}"
     async with (
         raw_peer(reply(body={"access_token": "x"})) as peer,
-        closing(compiled(folder, served_by(peer, auth))) as peers,
+        closing(folder, compiled(folder, served_by(peer, auth))) as peers,
     ):
         await peers.servers["corp"].token_request(PAIRS)
         folder.file("secret", "the-second")
@@ -395,7 +397,7 @@ async def test_a_secret_that_rotates_is_counted(folder: Folder) -> None:
 async def test_a_workload_token(folder: Folder) -> None:
     folder.file("token", "a-token\n")
     text = PEERS + "workload_tokens: {self: {file: token, type: jwt}}\n" + ROUTE
-    async with closing(compiled(folder, text)) as peers:
+    async with closing(folder, compiled(folder, text)) as peers:
         token = peers.workload_tokens["self"].current()
     assert (token.name, token.token, token.token_type) == ("self", "a-token", TOKEN_TYPES["jwt"])
 

@@ -155,10 +155,10 @@ class RunningSts:
 
 @asynccontextmanager
 async def running_sts(
-    configure: Callable[[str], Config] = default_config, *, path: str = "", clock: Clock = SYSTEM_CLOCK
+    configure: Callable[[str], Config] = default_config, *, path: str = "", port: int = 0, clock: Clock = SYSTEM_CLOCK
 ) -> AsyncIterator[RunningSts]:
     """Run a server for the length of the block. ``configure`` gets the issuer: a loopback URL with this path."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
+    with socket.create_server(("127.0.0.1", port)) as sock:
         config = configure(f"http://127.0.0.1:{sock.getsockname()[1]}{path}")
         keys = SigningKeys(config.algorithm, config.lifetime, clock)
         audit: list[AuditLine] = []
