@@ -14,7 +14,7 @@ from sidecar.model.refusal import Kind, Oversize, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Preflight, Route
 from sidecar.model.tokens import Subject
-from sidecar.policy import allow
+from sidecar.policy import allow, allow_actor
 from sidecar.routing.conditions import preflight_method
 from sidecar.snapshot import Snapshot
 
@@ -48,8 +48,10 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
             drop_cookies=route.upstream.drop_cookies,
         )
         subject = await snapshot.verifier.verify(credential, route.subject.issuers)
-        allow(route.subject, subject)
-        grant = await exchange(snapshot.plan(route, subject), subject, request)
+        plan = snapshot.plan(route, subject)
+        allow(route.subject, subject, snapshot.verifier.clock.wall())
+        allow_actor(subject, plan.next_actor())
+        grant = await exchange(plan, subject, request)
         return Decision(route, subject, grant, left_behind=(needle(credential.token.encode()),))
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"

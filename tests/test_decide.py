@@ -6,6 +6,7 @@ import pytest
 from sidecar.caller.take import Credential
 from sidecar.decide import decide
 from sidecar.exchange.plan import Plan
+from sidecar.model.clock import Clock
 from sidecar.model.decision import CacheResult, Decision, Grant
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
@@ -14,11 +15,21 @@ from sidecar.model.route import Cors, Match, Preflight, Route, SubjectPolicy
 from sidecar.model.tokens import Subject
 from sidecar.routing.table import Table
 from sidecar.snapshot import Snapshot
-from tests.support.values import issued, request, route, subject
+from tests.support.values import NOW, issued, request, route, subject
 
 TOKEN = "subject-token"
 BEARER = (b"Authorization", b"Bearer " + TOKEN.encode())
 GRANT = Grant(issued(), None, "exchange-1", 300.0, CacheResult.MISS)
+
+
+@dataclass
+class FakePlan:
+    """As much of a plan as ``decide`` may know."""
+
+    name: str
+
+    def next_actor(self) -> dict[str, str]:
+        return {"iss": "https://issuer.example", "sub": "gateway"}
 
 
 @dataclass
@@ -31,6 +42,8 @@ class Steps:
     exchange: Kind | None = None
     grant: Grant | None = GRANT
 
+    clock = Clock(wall=lambda: NOW)
+
     async def verify(self, credential: Credential, allowed: frozenset[str]) -> Subject:
         self.taken.append(f"verify {credential.token} for {', '.join(sorted(allowed))}")
         if self.verification is not None:
@@ -38,7 +51,7 @@ class Steps:
         return self.subject
 
     async def obtain(self, plan: Plan, verified: Subject, head: RequestHead) -> Grant | None:
-        self.taken.append(f"exchange by {plan} for {verified.sub}")
+        self.taken.append(f"exchange by {cast(FakePlan, plan).name} for {verified.sub}")
         if self.exchange is not None:
             raise refuse(self.exchange, "Not exchanged.", retry_after=7)
         return self.grant
@@ -75,6 +88,11 @@ ROUTES = (
         preflight=Preflight.ANSWER,
         cors=Cors(frozenset({b"https://other.example"}), 600),
     ),
+    route(
+        "fresh",
+        match=Match(path_prefix="/fresh"),
+        subject=SubjectPolicy(frozenset({"corp"}), max_age=60),
+    ),
 )
 
 
@@ -85,13 +103,13 @@ class Fake:
     listeners: dict[str, Listener]
     table: Table
     verifier: Steps
-    plans: dict[str, str]
+    plans: dict[str, FakePlan]
     trusted: str
 
     def trusts(self, peer: str | None) -> bool:
         return peer == self.trusted
 
-    def plan(self, route: Route, _: Subject) -> str:
+    def plan(self, route: Route, _: Subject) -> FakePlan:
         return self.plans[route.name]
 
 
@@ -101,7 +119,7 @@ def snapshot(steps: Steps, *, direction: Direction = Direction.INGRESS, trusted:
         listeners={"default": Listener("default", direction, "http", max_header_bytes=65536)},
         table=Table(compiled),
         verifier=steps,
-        plans={each.name: f"plan of {each.name}" for each in compiled if each.exchange is not None},
+        plans={each.name: FakePlan(f"plan of {each.name}") for each in compiled if each.exchange is not None},
         trusted=trusted,
     )
     return cast(Snapshot, fake)
@@ -181,6 +199,23 @@ async def test_what_policy_forbids_is_never_exchanged(verified: Subject, kind: K
     assert refusal(decision).kind is kind
     assert steps.taken == [f"verify {TOKEN} for corp"]
     assert (decision.route, decision.subject, decision.grant) == (ROUTES[2], verified, None)  # for the receipt
+
+
+@pytest.mark.parametrize(
+    ("verified", "kind"),
+    [
+        (subject(auth_time=NOW - 60), None),
+        (subject(auth_time=NOW - 61), Kind.STEP_UP_REQUIRED),
+        (subject(auth_time=NOW, claims={"may_act": {"sub": "gateway"}}), None),
+        (subject(auth_time=NOW, iss="https://other", claims={"may_act": {"sub": "gateway"}}), Kind.POLICY_DENIED),
+        (subject(auth_time=NOW, claims={"may_act": []}), Kind.POLICY_DENIED),
+    ],
+)
+async def test_time_and_who_acts_next_count(verified: Subject, kind: Kind | None) -> None:
+    steps = Steps(subject=verified)
+    decision = await decided(request(BEARER, path=b"/fresh"), steps)
+    assert (decision.refusal and decision.refusal.kind) == kind
+    assert len(steps.taken) == (1 if kind else 2)
 
 
 async def test_what_policy_allows_goes_on() -> None:

@@ -20,9 +20,10 @@ from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.tokens import Subject, act_chain, token_id
 from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
 from sidecar.oauth.jwks import IssuerUnavailable, KeySource
-from sidecar.oauth.jwt import MAX_TOKEN_BYTES, JWTError, SignedToken, peek
+from sidecar.oauth.jwt import MAX_TOKEN_BYTES, AlgorithmError, JWTError, SignedToken, peek
 
 REMEMBERED: Final = 10_000
+_REASON: Final = "The token is not valid here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Verifier:
         known = self._remembered.get((digest, allowed))
         if known is not None and known.generation == known.keys.use():
             if self.clock.wall() > known.subject.expires_at + known.issuer.leeway:
-                raise _invalid("the token has expired")
+                raise _invalid("the token has expired", known.issuer, "leeway")
             return await self._still_active(known.issuer, known.subject)
         signed, refused = _peeked(token)
         for issuer in self._candidates(signed, allowed):
@@ -85,7 +86,7 @@ class Verifier:
                 if signed is None or issuer.keys is None:
                     return await self._introspected(issuer, token, digest)
                 subject = _subject(token, digest, signed.header, signed.claims, issuer, self.clock.wall())
-                await _check_signature(token, issuer.keys, issuer.algorithms)
+                await _check_signature(token, issuer.keys, issuer)
                 self._remembered[digest, allowed] = _Remembered(subject, issuer, issuer.keys, issuer.keys.generation)
                 return await self._still_active(issuer, subject)
             except Refused as error:
@@ -131,7 +132,7 @@ class Verifier:
         if expires_at is None or expires_at >= subject.expires_at:
             return subject
         if self.clock.wall() > expires_at + issuer.leeway:
-            raise _invalid("the token has expired")
+            raise _invalid("the token has expired", issuer, "leeway")
         return replace(subject, expires_at=expires_at)
 
 
@@ -141,7 +142,9 @@ def _peeked(token: str) -> tuple[SignedToken | None, Refused]:
         signed = peek(token)
     except JWTError as error:
         return None, _invalid(str(error))
-    refused = _invalid("iss is no trusted issuer of the route")
+    refused = refuse(
+        Kind.INVALID_TOKEN, _REASON, finding="iss is no trusted issuer of the route", key=("subject", "issuers")
+    )
     return (signed, refused) if "iss" in signed.claims else (None, refused)
 
 
@@ -152,19 +155,21 @@ async def _asked(issuer: TrustedIssuer, token: str) -> Mapping[str, Any]:
     try:
         claims = await issuer.introspection.introspect(token)
     except IntrospectionUnavailable as error:
-        raise _unavailable(error) from None
+        raise _unavailable(error, issuer, "introspection") from None
     if claims is None:
         raise _invalid("the issuer says that the token is not active")
     return claims
 
 
-async def _check_signature(token: str, keys: KeySource, algorithms: Sequence[str]) -> None:
+async def _check_signature(token: str, keys: KeySource, issuer: TrustedIssuer) -> None:
     try:
-        await keys.verify(token, algorithms)
+        await keys.verify(token, issuer.algorithms)
+    except AlgorithmError as error:
+        raise _invalid(str(error), issuer, "algorithms") from None
     except JWTError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), issuer, "jwks_uri") from None
     except IssuerUnavailable as error:
-        raise _unavailable(error) from None
+        raise _unavailable(error, issuer, "jwks_uri") from None
 
 
 def _subject(
@@ -178,21 +183,22 @@ def _subject(
     """Judge everything about a token but its signature: cheaper than that, and needs no key."""
     wrong = flaw(issuer.profile, header, claims, audience=issuer.audience, token_type=issuer.token_type)
     if wrong is not None:
-        raise _invalid(wrong)
+        raise _invalid(wrong, issuer, "token_profile")
     try:
         return _judged(token, digest, claims, issuer, now)
     except ClaimError as error:
-        raise _invalid(str(error)) from None
+        keys = {issuer.audience_claim: "audience_claim", **dict.fromkeys(issuer.scope_claims, "scope_claim")}
+        raise _invalid(str(error), issuer, keys.get(error.name)) from None
 
 
 def _judged(token: str, digest: bytes, claims: Mapping[str, Any], issuer: TrustedIssuer, now: float) -> Subject:
     expires_at = instant(claims, "exp")
     if expires_at is None or now > expires_at + issuer.leeway:
-        raise _invalid("the token has expired, or has no exp")
+        raise _invalid("the token has expired, or has no exp", issuer, "leeway")
     if (not_before := instant(claims, "nbf")) is not None and not_before > now + issuer.leeway:
-        raise _invalid("the token is not valid yet")
+        raise _invalid("the token is not valid yet", issuer, "leeway")
     if not issuer.audience & set(texts(claims, issuer.audience_claim)):
-        raise _invalid("the token is not meant for this gateway")
+        raise _invalid("the token is not meant for this gateway", issuer, "audience")
     if "cnf" in claims:
         # RFC 9449 §7.2, RFC 8705 §3: exchanging it would make a bearer token of a bound one.
         raise _bound()
@@ -200,7 +206,7 @@ def _judged(token: str, digest: bytes, claims: Mapping[str, Any], issuer: Truste
     if not isinstance(sub, str) or not sub:
         raise _invalid("the token has no sub")
     try:
-        actors = act_chain(claims)
+        actors = act_chain({**claims, "iss": issuer.iss})  # what introspection says may be without
     except ValueError:
         raise _invalid("act is malformed") from None
     client = claims.get("client_id", claims.get("azp"))
@@ -220,21 +226,35 @@ def _judged(token: str, digest: bytes, claims: Mapping[str, Any], issuer: Truste
         digest=digest,
         token=token,
         claims=claims,
+        auth_time=_auth_time(claims),
+        leeway=issuer.leeway,
     )
+
+
+def _auth_time(claims: Mapping[str, Any]) -> float | None:
+    """When the person logged in; None for what is no time. Only a route that asks for it refuses the token then."""
+    try:
+        seconds = instant(claims, "auth_time")
+    except ClaimError:
+        return None
+    return seconds if seconds is not None and seconds >= 0 and seconds.is_integer() else None
 
 
 def _bound() -> Refused:
     return _invalid("the token is bound to a key whose proof is not checked")
 
 
-def _unavailable(error: IssuerUnavailable | IntrospectionUnavailable) -> Refused:
+def _unavailable(error: IssuerUnavailable | IntrospectionUnavailable, issuer: TrustedIssuer, key: str) -> Refused:
     return refuse(
         Kind.ISSUER_UNAVAILABLE,
         "The token can't be checked at the moment.",
         retry_after=error.retry_after,
         finding=error.reason,
+        key=("trusted_issuers", issuer.name, key),
     )
 
 
-def _invalid(finding: str) -> Refused:
-    return refuse(Kind.INVALID_TOKEN, "The token is not valid here.", finding=finding)
+def _invalid(finding: str, issuer: TrustedIssuer | None = None, key: str | None = None) -> Refused:
+    """Refuse the token. key: of the issuer, the one that counts."""
+    path = ("trusted_issuers", issuer.name, key) if issuer is not None and key is not None else ()
+    return refuse(Kind.INVALID_TOKEN, _REASON, finding=finding, key=path)

@@ -3,12 +3,13 @@
 import argparse
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import sidecar
 from sidecar.commands import team
 from sidecar.commands.lint.report import FORMATS, Report
+from sidecar.commands.lint.rules import OPT_IN, chosen
 from sidecar.commands.lint.verdict import judge
 from sidecar.config.problems import ConfigError
 from sidecar.observe.metrics import Metrics
@@ -18,6 +19,14 @@ from sidecar.snapshot import build
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     team.add(parser)
+    parser.add_argument(
+        "--also",
+        action="append",
+        choices=OPT_IN,
+        default=[],
+        metavar="RULE",
+        help=f"look for what this rule finds too: {', '.join(OPT_IN)}",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="for people (the default) or for programs")
 
 
@@ -30,14 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
         return team.export(arguments.config, arguments.export_house)
     with _no_garbage():
         if arguments.as_team is not None:
-            report = team.check(arguments.as_team, arguments.house, arguments.files)
+            report = team.check(arguments.as_team, arguments.house, arguments.files, arguments.also)
         else:
-            report = _check(arguments.config)
+            report = _check(arguments.config, arguments.also)
     FORMATS[arguments.format](report)
     return report.status
 
 
-def _check(file: str) -> Report:
+def _check(file: str, also: Iterable[str]) -> Report:
     from sidecar.config.load import load  # brings pydantic, which a serving process does without
 
     try:
@@ -47,7 +56,7 @@ def _check(file: str) -> Report:
         return Report(file, errors=error.problems)
     if isolated := [problem for include in loaded.includes for problem in include.problems]:
         return Report(file, errors=tuple(sorted(isolated)))
-    verdict = judge(loaded, tuple(snapshot.routes.values()))
+    verdict = judge(loaded, tuple(snapshot.routes.values()), chosen(also))
     return Report(file, routes=len(snapshot.routes), lints=verdict.lints, accepted=verdict.accepted)
 
 

@@ -19,7 +19,6 @@ from sidecar.model.refusal import Kind, Refusal
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Expected, Preflight, Route
 from sidecar.model.tokens import Subject
-from sidecar.oauth.jwt import JWTError, peek
 from sidecar.routing.table import Table
 
 
@@ -98,8 +97,7 @@ class Way:
         lines = [f"{name}: {value}" for name, value in demands.items()]
         if subject is None and refusal is not None:
             if refusal.kind in (Kind.INVALID_TOKEN, Kind.ISSUER_UNAVAILABLE):
-                by = keys.unverified(refusal, self._unverified_iss(route))
-                yield Step("verify", [*refused(refusal), *lines], facts, by, refusal)
+                yield Step("verify", [*refused(refusal), *lines], facts, keys.refused(refusal), refusal)
             else:
                 yield Step("take", [*refused(refusal), *lines], facts, keys.take(), refusal)
         if subject is None:
@@ -108,9 +106,9 @@ class Way:
         yield Step("take", [f"one token in {header}"], {"header": header}, keys.take())
         yield Step("verify", _subject(subject), {"subject": _subject_facts(subject)}, keys.verified(subject))
         if self.ask is None and refusal is not None and refusal.kind is not Kind.EXCHANGE_MISCONFIGURED:
-            yield Step("allow", [*refused(refusal), *lines], facts, keys.allow(subject), refusal)
+            yield Step("allow", [*refused(refusal), *lines], facts, keys.refused(refusal), refusal)
             return
-        yield Step("allow", ["yes", *lines], facts, keys.allow(subject))
+        yield Step("allow", ["yes", *lines], facts, keys.allow())
         if (exchange := route.exchange_of(subject.issuer)) is not None:
             yield self._exchange(exchange, subject.issuer, keys)
 
@@ -131,7 +129,9 @@ class Way:
         lines += [f"expects audience {_expected(expect.audience)}", f"expects scope {_expected(expect.scope)}"]
         lines += ["expects the same subject"] if expect.same_subject else []
         lines += [f"expects {expect.semantics.value}"] if expect.semantics is not None else []
-        by = keys.own_token() if refusal is not None else [*keys.exchange(exchange, issuer), *keys.expect(exchange)]
+        by = (
+            keys.refused(refusal) if refusal is not None else [*keys.exchange(exchange, issuer), *keys.expect(exchange)]
+        )
         return Step("exchange", [*lines, *refused(refusal)], facts, by, refusal)
 
     def _form(self, exchange: Exchange) -> list[tuple[str, str]]:
@@ -147,14 +147,6 @@ class Way:
         facts = {"method": self.request.method, "upstream": origin, "target": target}
         return Step("forward", [f"{self.request.method} {origin} {target}"], facts, keys.forward())
 
-    def _unverified_iss(self, route: Route) -> object:
-        """What a refused token says of its issuer, if it is a token."""
-        try:
-            value = self.request.values(route.subject.header.encode())[0].decode("latin-1")
-            return peek(value.split()[-1]).claims.get("iss")
-        except (JWTError, IndexError):
-            return None
-
 
 def refused(refusal: Refusal | None) -> list[str]:
     """Tell a refusal; nothing where there is none."""
@@ -165,11 +157,15 @@ def refused(refusal: Refusal | None) -> list[str]:
 
 
 def _subject(subject: Subject) -> list[str]:
-    lines = [f"{subject.sub} of {subject.iss} (trusted issuer {subject.issuer}), until {_until(subject)}"]
+    lines = [f"{subject.sub} of {subject.iss} (trusted issuer {subject.issuer}), until {_at(subject.expires_at)}"]
     if subject.client_id is not None:
         lines.append(f"client {subject.client_id}")
     if subject.scope:
         lines.append(f"scope {' '.join(sorted(subject.scope))}")
+    if subject.acr is not None:
+        lines.append(f"acr {subject.acr}")
+    if subject.auth_time is not None:
+        lines.append(f"logged in {_at(subject.auth_time)}")
     return [*lines, *(f"actor {actor.sub} of {actor.iss}" for actor in subject.actors)]
 
 
@@ -178,16 +174,18 @@ def _subject_facts(subject: Subject) -> dict[str, Any]:
         "iss": subject.iss,
         "sub": subject.sub,
         "trusted_issuer": subject.issuer,
-        "expires": _until(subject),
+        "expires": _at(subject.expires_at),
         "client_id": subject.client_id,
         "scope": sorted(subject.scope),
+        "acr": subject.acr,
+        "auth_time": _at(subject.auth_time) if subject.auth_time is not None else None,
         "actors": [{"iss": actor.iss, "sub": actor.sub} for actor in subject.actors],
         "token": subject.token_id,
     }
 
 
-def _until(subject: Subject) -> str:
-    return datetime.fromtimestamp(subject.expires_at, UTC).isoformat(timespec="seconds")
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _demands(route: Route) -> dict[str, str]:
@@ -198,6 +196,10 @@ def _demands(route: Route) -> dict[str, str]:
         "require_scope": " ".join(policy.require_scope),
         "require_claims": ", ".join(path for path, _ in policy.require_claims),
         "clients": ", ".join(sorted(policy.clients)),
+        "acr_values": " ".join(policy.acr_values),
+        "max_age": f"{policy.max_age} s" if policy.max_age is not None else "",
+        "require_actor": "true" if policy.require_actor else "",
+        "allowed_actors": ", ".join(sorted(map(str, policy.allowed_actors))),
         "max_actor_depth": str(policy.max_actor_depth),
     }
     return {name: value for name, value in demands.items() if value}

@@ -1,17 +1,24 @@
 """``sidecar check`` for a team, which has its own files but not the platform's, and what the platform publishes for it.
 
 The published house names what the team may use and nothing that is secret: no address, no URL but those the include
-allows, no route of anybody else. So the team learns of every mistake in its own files, and only the platform's check
-can tell where its routes meet those of others.
+allows, no route of anybody else. So the team learns of every mistake in its own files, and of what may not be meant in
+its routes; only the platform's check can tell where they meet those of others.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 from sidecar.commands.lint.report import Report
+from sidecar.commands.lint.rules import chosen
+from sidecar.commands.lint.verdict import judge
 from sidecar.config.problems import ConfigError, ConfigProblem
+from sidecar.config.schema.accept import RouteRule
+from sidecar.exchange.dialects import Dialect
+from sidecar.snapshot.routes import compile_route
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,15 +44,22 @@ def misused(arguments: argparse.Namespace) -> str | None:
     return None
 
 
-def check(name: str, house: str, files: list[str]) -> Report:
-    """Check the files of a team. name: its include's; house: the file with what was published for it."""
+def check(name: str, house: str, files: list[str], also: Iterable[str]) -> Report:
+    """Check the files of a team. name: its include's; house: the file with what was published for it.
+
+    also: rules that are looked for besides. Those about anything but routes are left to the platform's check.
+    """
     from sidecar.config.teams.published import check_as_team  # brings pydantic
 
     try:
-        routes = check_as_team(name, house, files)
+        loaded = check_as_team(name, house, files)
     except ConfigError as error:
         return Report(house, errors=error.problems)
-    return Report(f"include {name}", routes=routes)
+    # What a server's dialect adds is not known here, and what only that makes a difference to is not found.
+    dialects = dict.fromkeys(loaded.config.authorization_servers, Dialect())
+    routes = tuple(compile_route(loaded, index, dialects) for index in range(len(loaded.config.routes)))
+    verdict = judge(loaded, routes, chosen(also).intersection(get_args(RouteRule)))
+    return Report(f"include {name}", routes=len(routes), lints=verdict.lints, accepted=verdict.accepted)
 
 
 def export(path: str, name: str) -> int:

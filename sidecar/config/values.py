@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sidecar.model.actors import ActorPattern
 from sidecar.model.tokens import TOKEN_TYPES
 
 DURATION: Final = r"([0-9]{1,9})(ms|s|m|h)"
@@ -51,6 +52,13 @@ def positive_duration(value: object) -> float:
     if (seconds := duration(value)) > 0:
         return seconds
     raise ValueError("should be longer than 0s")
+
+
+def whole_seconds(value: object) -> int:
+    """Return a positive duration in seconds, of which challenges know no parts (RFC 9470 §3)."""
+    if (seconds := positive_duration(value)).is_integer():
+        return int(seconds)
+    raise ValueError("should be whole seconds, such as 30s or 5m")
 
 
 def size(value: object) -> int:
@@ -135,6 +143,27 @@ def scope(value: str) -> str:
     if _SCOPE.fullmatch(value):
         return value
     raise ValueError("should be one scope: printable ASCII without spaces, quotes and backslashes")
+
+
+def authentication_context(value: str) -> str:
+    """Check one authentication context class, which is listed as scopes are (RFC 9470 §3)."""
+    if _SCOPE.fullmatch(value):
+        return value
+    raise ValueError("should be one acr value: printable ASCII without spaces, quotes and backslashes")
+
+
+def actor_pattern(value: object) -> ActorPattern:
+    """Return whom ``{iss: …, sub: …}`` means, or a bare ``sub``: an actor of the token's own issuer."""
+    named = {"sub": value} if isinstance(value, str) else value
+    if not isinstance(named, dict) or (isinstance(value, dict) and named.keys() != {"iss", "sub"}):
+        raise ValueError("should be the sub of an actor, or {iss: …, sub: …}")
+    try:
+        iss, sub = (text(named[key]) if key in named else None for key in ("iss", "sub"))
+    except (ValueError, TypeError):
+        raise ValueError("should be text without control characters, and without spaces around it") from None
+    if sub is None or "*" in sub[:-1]:
+        raise ValueError("should have a * at its end only")
+    return ActorPattern(iss, sub)
 
 
 def absolute_uri(value: str) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.decision import CacheResult, Exchanged, Grant
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.request import RequestHead
-from sidecar.model.route import Expect
+from sidecar.model.route import Expect, Route
 from sidecar.model.tokens import Subject, WorkloadToken
 
 log = logging.getLogger("sidecar.exchange")
@@ -169,7 +169,7 @@ class Exchanger:
         outcome = await asyncio.shield(flight)
         if isinstance(outcome, Refusal):
             self._journal.looked_up(route, result)
-            raise Refused(outcome)
+            raise Refused(_of(errand.plan.route, outcome))
         return outcome, result
 
     def _refresh(self, errand: _Errand, entry: Entry, now: float) -> bool:
@@ -240,6 +240,13 @@ class Exchanger:
         there = self.cache.get(ask.key, self._clock.monotonic())
         if entry.schedule.kept and (there is None or there.schedule.deadline < entry.schedule.deadline):
             self.cache.put(ask.key, entry)
+
+
+def _of(route: Route, refusal: Refusal) -> Refusal:
+    """A shared exchange's refusal as one route's: where a scope is missing, all that the next token needs at once."""
+    if refusal.kind is not Kind.INSUFFICIENT_SCOPE:
+        return refusal
+    return replace(refusal, scope=tuple(dict.fromkeys((*route.subject.require_scope, *refusal.scope))))
 
 
 def _broken_off(errand: _Errand, error: Exception) -> Refusal:

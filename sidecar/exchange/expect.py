@@ -22,14 +22,14 @@ def judge(issued: IssuedToken, expect: Expect, subject: Subject) -> Refusal | No
     if expect.same_subject and issued.iss == subject.iss and issued.sub is not None:
         claim = expect.subject_claim
         if issued.sub != (subject.sub if claim == "sub" else subject.claims.get(claim)):
-            return _unexpected(f"{claim} is another one than the subject token's", "exchange.expect.subject: any")
+            return _unexpected(f"{claim} is another one than the subject token's", "any", "expect", "subject")
     if expect.semantics is not None and issued.semantics is not expect.semantics:
         seen = {
             Semantics.DELEGATION: "the token carries act",
             Semantics.IMPERSONATION: "the token carries no act",
             Semantics.UNKNOWN: "the token can't be read, so it shows no act",
         }[issued.semantics]
-        return _unexpected(seen, "exchange.semantics: any")
+        return _unexpected(seen, "any", "semantics")
     return None
 
 
@@ -39,10 +39,10 @@ def _compare(claim: str, key: str, expected: Expected, found: frozenset[str]) ->
         return None
     if not expected.required <= found:
         missing = _listed(expected.required - found)
-        return _unexpected(f"{claim} lacks {missing}", f"exchange.expect.{key}: any")
+        return _unexpected(f"{claim} lacks {missing}", "any", "expect", key)
     if not found <= expected.allowed:
         surplus = _listed(found - expected.allowed)
-        return _unexpected(f"{claim} holds {surplus} beyond what was asked", f"exchange.expect.extra_{key}")
+        return _unexpected(f"{claim} holds {surplus} beyond what was asked", "", "expect", f"extra_{key}")
     return None
 
 
@@ -50,5 +50,8 @@ def _listed(values: frozenset[str]) -> str:
     return ", ".join(repr(value[:100]) for value in sorted(values)[:10])
 
 
-def _unexpected(found: str, key: str) -> Refusal:
-    return Refusal(Kind.EXCHANGE_UNUSABLE, _UNEXPECTED, finding=f"{found}; {key} would allow it")
+def _unexpected(found: str, value: str, *key: str) -> Refusal:
+    """Refuse, naming the key of the exchange that would allow it, and its value where that is always the same."""
+    path = ("exchange", *key)
+    allowing = f"{'.'.join(path)}: {value}" if value else ".".join(path)
+    return Refusal(Kind.EXCHANGE_UNUSABLE, _UNEXPECTED, finding=f"{found}; {allowing} would allow it", key=path)

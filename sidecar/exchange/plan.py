@@ -14,6 +14,7 @@ from sidecar.exchange.dialects.errors import KINDS
 from sidecar.exchange.expect import judge
 from sidecar.exchange.reply import peek_issued, read
 from sidecar.exchange.schedule import Lifetimes, Schedule, schedule
+from sidecar.exchange.step_up import wanted
 from sidecar.exchange.workload import WorkloadTokenFile
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Exchange, Route
@@ -50,7 +51,11 @@ class IssuedKeys:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that one route's exchanges need. issued_keys: by ``iss``, the issuers whose signatures can be checked."""
+    """All that one route's exchanges need.
+
+    client: the claims that identify us at the server: ``sub`` and ``client_id``, and ``iss`` where it is known.
+    issued_keys: by ``iss``, the issuers whose signatures can be checked.
+    """
 
     route: Route
     exchange: Exchange
@@ -58,8 +63,13 @@ class Plan:
     dialect: Dialect
     asker: Asker
     actor: WorkloadTokenFile | None
+    client: Mapping[str, str]
     lifetimes: Lifetimes
     issued_keys: Mapping[str, IssuedKeys] = field(repr=False)
+
+    def next_actor(self) -> Mapping[str, Any]:
+        """Return the claims that identify who acts by this exchange: the actor token's, or else ours as the client."""
+        return self.actor.current().claims if self.actor is not None else self.client
 
     async def carry_out(self, ask: Ask, subject: Subject, jitter: float) -> tuple[IssuedToken, Schedule]:
         """Ask the server once, and return a token that passed every check, with its times.
@@ -80,7 +90,8 @@ class Plan:
         except ServerTimeout:
             raise refuse(Kind.EXCHANGE_TIMEOUT, "The authorization server did not answer in time.") from None
         except ServerReplyUnusable as error:
-            raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason) from None
+            key = self._server_key("token_endpoint") if error.astray else ()
+            raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason, key=key) from None
         if isinstance(answer, ErrorReply):
             raise self._refusal_of(answer, subject)
         signed = peek_issued(answer.members)
@@ -115,11 +126,20 @@ class Plan:
             code = "with a part of the token for a code"
         finding = f"the authorization server said {answer.status} {code}"
         if cause is None:
-            return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding)
+            key = ("dialect_overrides", "errors") if answer.error is not None else ("token_endpoint",)
+            return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding, key=self._server_key(*key))
         kind, finding = KINDS[cause], f"{finding} ({cause})"
         return refuse(
-            kind, _SENTENCES[kind], finding=finding, retry_after=1 if kind is Kind.EXCHANGE_UNAVAILABLE else None
+            kind,
+            _SENTENCES[kind],
+            finding=finding,
+            scope=self.exchange.scope if kind is Kind.INSUFFICIENT_SCOPE else (),
+            retry_after=1 if kind is Kind.EXCHANGE_UNAVAILABLE else None,
+            step_up=wanted(answer.login, self.dialect) if kind is Kind.STEP_UP_REQUIRED else None,
         )
+
+    def _server_key(self, *key: str) -> tuple[str, ...]:
+        return ("authorization_servers", self.exchange.authorization_server, *key)
 
     async def _verified(self, members: Mapping[str, Any], iss: object) -> str:
         """Check the signature of an issued JWT where its issuer's keys are known; say how it was verified."""

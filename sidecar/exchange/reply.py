@@ -99,8 +99,8 @@ def read(
     return Reply(issued, _expires_in(members), issued_exp)
 
 
-def _unusable(finding: str) -> Refused:
-    return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding)
+def _unusable(finding: str, *key: str) -> Refused:
+    return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding, key=key)
 
 
 def _token(members: Mapping[str, Any], subject: Subject) -> str:
@@ -129,10 +129,16 @@ def _issued_token_type(members: Mapping[str, Any], exchange: Exchange, dialect: 
     if issued is None and (dialect.issued_token_type == "lenient" or not GRANTS[dialect.grant].names_types):
         return asked or ACCESS_TOKEN
     if issued is None:
-        raise _unusable("issued_token_type is missing; dialect_overrides.issued_token_type: lenient would allow it")
+        raise _unusable(
+            "issued_token_type is missing; dialect_overrides.issued_token_type: lenient would allow it",
+            *("authorization_servers", exchange.authorization_server, "dialect_overrides", "issued_token_type"),
+        )
     usable = {ACCESS_TOKEN, JWT} if asked in (None, ACCESS_TOKEN) else {asked}
     if not isinstance(issued, str) or issued not in usable:
-        raise _unusable("issued_token_type is not what was asked for; exchange.requested_token_type asks for one")
+        raise _unusable(
+            "issued_token_type is not what was asked for; exchange.requested_token_type asks for one",
+            *("exchange", "requested_token_type"),
+        )
     return issued
 
 

@@ -1,8 +1,10 @@
 """Workload tokens: ours, not the caller's, read from a file that the platform rotates (RFC 8693 §2.1 actor_token)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from sidecar.model.tokens import WorkloadToken, token_id
 from sidecar.oauth.jwt import JWTError, peek
@@ -36,7 +38,7 @@ def workload_token(name: str, token_type: str, text: bytes) -> WorkloadToken:
         raise ValueError("the file does not hold one token")
     token = text.decode()
     identity = b"sha256:" + sha256(text).digest()
-    claims = None
+    claims: Mapping[str, Any] = {}
     try:
         claims = peek(token).claims
     except JWTError:
@@ -46,4 +48,4 @@ def workload_token(name: str, token_type: str, text: bytes) -> WorkloadToken:
         if isinstance(iss, str) and isinstance(sub, str):
             # It rotates while it stays the same actor: a new file must not cost every user a new exchange.
             identity = b"jwt:" + len(iss.encode()).to_bytes(4) + iss.encode() + sub.encode()
-    return WorkloadToken(name, token_type, token_id(token, claims), identity, token)
+    return WorkloadToken(name, token_type, token_id(token, claims), identity, token, claims)

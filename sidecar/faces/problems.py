@@ -1,7 +1,8 @@
 """A refusal as a response: status, header fields and body. The one place where that is decided.
 
-Problem details are RFC 9457's, challenges RFC 6750 §3's. Only constant text is shown, and the scopes that a route
-itself demands; a refusal's ``finding`` never is. Refusals may come as a flood, so all but the request's own id is kept.
+Problem details are RFC 9457's, challenges RFC 6750 §3's and RFC 9470 §3's. Only constant text is shown, and the scopes
+and the login that are demanded; a refusal's ``finding`` never is. Refusals may come as a flood, so all but the
+request's own id is kept.
 """
 
 import json
@@ -14,7 +15,7 @@ from http import HTTPStatus
 from typing import Final
 
 from sidecar.faces.responses import Headers, OwnResponse
-from sidecar.model.refusal import Kind, Oversize, Refusal
+from sidecar.model.refusal import Kind, Oversize, Refusal, StepUp
 
 PROBLEM_TYPE: Final = "urn:token-exchange-sidecar:problem:"
 CONTENT_TYPE: Final = b"application/problem+json"
@@ -67,13 +68,15 @@ KINDS: Final[Mapping[Kind, Row]] = {
 
 OVERSIZE: Final[Mapping[Oversize, int]] = {Oversize.BODY: 413, Oversize.TARGET: 414, Oversize.HEADERS: 431}
 
-#: RFC 6749 §3.3; a scope that is none can't be quoted in a challenge.
-_SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+#: RFC 6749 §3.3; a scope, or an acr value, that is none can't be quoted in a challenge.
+_WORD: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 def problem(refusal: Refusal, request_id: str) -> OwnResponse:
     """Return the response for a refusal."""
-    status, headers, beginning = _constant(refusal.kind, refusal.reason, refusal.oversize, refusal.scope)
+    status, headers, beginning = _constant(
+        refusal.kind, refusal.reason, refusal.oversize, refusal.scope, refusal.step_up
+    )
     if status == 503:
         headers = (*headers, (b"Retry-After", b"%d" % _retry_after(refusal.retry_after)))
     return OwnResponse(status, headers, b'%b,"request_id":%b}' % (beginning, json.dumps(request_id).encode("ascii")))
@@ -86,7 +89,9 @@ def status_problem(status: HTTPStatus, detail: str) -> OwnResponse:
 
 
 @lru_cache(maxsize=512)
-def _constant(kind: Kind, reason: str, oversize: Oversize | None, scope: tuple[str, ...]) -> tuple[int, Headers, bytes]:
+def _constant(
+    kind: Kind, reason: str, oversize: Oversize | None, scope: tuple[str, ...], step_up: StepUp | None
+) -> tuple[int, Headers, bytes]:
     """What does not differ from request to request: status, header fields, the body up to the request's id."""
     row = KINDS[kind]
     status = row.status if oversize is None else OVERSIZE[oversize]
@@ -98,17 +103,27 @@ def _constant(kind: Kind, reason: str, oversize: Oversize | None, scope: tuple[s
     }
     if row.error is not None:
         members["error"] = row.error
-    return status, _headers(_challenge(row, scope) if status in (401, 403) else None), _json(members)[:-1]
+    challenge = _challenge(row, scope, step_up or StepUp()) if status in (401, 403) else None
+    return status, _headers(challenge), _json(members)[:-1]
 
 
-def _challenge(row: Row, scope: tuple[str, ...]) -> str:
-    """A challenge (RFC 6750 §3). Codes that nobody registered stay in the body."""
-    challenge = f'Bearer realm="{REALM}"'
+def _challenge(row: Row, scope: tuple[str, ...], step_up: StepUp) -> str:
+    """A challenge (RFC 6750 §3, RFC 9470 §3). Codes that nobody registered stay in the body."""
+    parameters = {"realm": REALM}
     if row.error is not None and row.registered:
-        challenge += f', error="{row.error}"'
-    if row.error == "insufficient_scope" and (wanted := [item for item in scope if _SCOPE_TOKEN.fullmatch(item)]):
-        challenge += f', scope="{" ".join(wanted)}"'
-    return challenge
+        parameters["error"] = row.error
+    if row.error == "insufficient_scope":
+        parameters["scope"] = _words(scope)
+    parameters["acr_values"] = _words(step_up.acr_values)
+    parameters["max_age"] = str(step_up.max_age) if step_up.max_age is not None else ""
+    if step_up.claims is not None:
+        # Entra's clients look for this code, and for no other, beside the claims.
+        parameters |= {"error": "insufficient_claims", "claims": step_up.claims}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
+
+
+def _words(values: tuple[str, ...]) -> str:
+    return " ".join(value for value in values if _WORD.fullmatch(value))
 
 
 def _headers(challenge: str | None = None) -> Headers:

@@ -47,6 +47,19 @@ class Oversize(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StepUp:
+    """What a new login has to be like (RFC 9470 §3). Nothing given: whoever asks for it does not say.
+
+    acr_values: one of these, the preferred first. max_age: seconds since it. claims: Base64 of a JSON object with what
+    else is asked for, as Entra's clients understand it.
+    """
+
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+    claims: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """One refusal.
 
@@ -56,6 +69,9 @@ class Refusal:
     oversize: for TOO_LARGE, what was.
     finding: for operators only: what was found and which key of the configuration would allow it.
     close: the connection's framing can't be trusted any more.
+    key: of the configuration, the key that decided, or that would allow it; from the route's on where its first name is
+        one of a route's, else from the top of the file. Empty where no key does.
+    step_up: for STEP_UP_REQUIRED, what is asked for.
     """
 
     kind: Kind
@@ -65,6 +81,8 @@ class Refusal:
     oversize: Oversize | None = None
     finding: str = ""
     close: bool = False
+    key: tuple[str, ...] = ()
+    step_up: StepUp | None = None
 
 
 class Refused(Exception):
@@ -84,6 +102,8 @@ def refuse(
     oversize: Oversize | None = None,
     finding: str = "",
     close: bool = False,
+    key: tuple[str, ...] = (),
+    step_up: StepUp | None = None,
 ) -> Refused:
     """Return the exception for a refusal, to be raised: ``raise refuse(Kind.NO_ROUTE, "…")``."""
-    return Refused(Refusal(kind, reason, scope, retry_after, oversize, finding, close))
+    return Refused(Refusal(kind, reason, scope, retry_after, oversize, finding, close, key, step_up))

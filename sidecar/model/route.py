@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from sidecar.model.actors import ActorPattern
 from sidecar.model.tokens import Semantics
 
 #: In the origins of ``Cors``: whatever the page.
@@ -94,6 +95,7 @@ class SubjectPolicy:
     """What a route asks of the caller's token.
 
     issuers: names of trusted issuers. require_claims: dotted path to the values of which one must be there.
+    acr_values, allowed_actors: empty asks for nothing. max_age: whole seconds since the login.
     """
 
     issuers: frozenset[str]
@@ -101,6 +103,10 @@ class SubjectPolicy:
     require_scope: tuple[str, ...] = ()
     require_claims: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     clients: frozenset[str] = frozenset()
+    acr_values: tuple[str, ...] = ()
+    max_age: int | None = None
+    require_actor: bool = False
+    allowed_actors: frozenset[ActorPattern] = frozenset()
     max_actor_depth: int = 3
 
 

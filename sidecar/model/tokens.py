@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 #: RFC 8693 §3 and RFC 7519: short names usable in configuration, and what they stand for.
 TOKEN_TYPES: Final[Mapping[str, str]] = MappingProxyType(
@@ -41,6 +41,8 @@ class Subject:
     expires_at: wall-clock seconds since the epoch, from ``exp``.
     actors: the ``act`` chain, outermost first; only the outermost may serve a decision.
     digest: SHA-256 of the token's text.
+    auth_time: when the person logged in, wall-clock seconds; None where the token does not say so properly.
+    leeway: seconds by which the issuer's clock may be ahead of ours.
     """
 
     issuer: str  # the trusted issuer's name in the configuration
@@ -56,6 +58,8 @@ class Subject:
     digest: bytes = field(repr=False)
     token: str = field(repr=False)
     claims: Mapping[str, Any] = field(repr=False)
+    auth_time: float | None = None
+    leeway: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class WorkloadToken:
     """A token that is ours: read from a file, presented as actor token.
 
     identity: what a cache key counts it by: ``iss`` and ``sub`` where it is a JWT (it rotates), its digest otherwise.
+    claims: what it says of us, empty where nobody here can read it.
     """
 
     name: str
@@ -70,6 +75,7 @@ class WorkloadToken:
     token_id: str
     identity: bytes = field(repr=False)
     token: str = field(repr=False)
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +119,22 @@ def token_id(token: str, claims: Mapping[str, Any] | None = None) -> str:
 def act_chain(claims: Mapping[str, Any]) -> tuple[Actor, ...]:
     """Return the actors that ``act`` tells of, outermost first (RFC 8693 §4.1).
 
-    ValueError: an ``act`` that is no object, has no ``sub`` of text, or is nested more than 32 deep.
+    ValueError: an ``act`` that is no object, has no ``sub`` of text, an ``iss`` that is none, or is nested more than 32
+    deep.
     """
     chain: list[Actor] = []
-    act, iss = claims.get("act"), claims.get("iss")
+    act, own = claims.get("act"), claims.get("iss")
     while act is not None:
         if not isinstance(act, Mapping) or len(chain) == 32:
             raise ValueError("act is not a chain of actors")
-        sub = act.get("sub")
-        actor_iss = act.get("iss", iss)
-        if not isinstance(sub, str) or not sub or not (actor_iss is None or isinstance(actor_iss, str)):
-            raise ValueError("an actor has no subject")
-        chain.append(Actor(actor_iss, sub))
+        sub, iss = act.get("sub"), act.get("iss", own)
+        nobodys = iss is None and "iss" not in act
+        if not _is_name(sub) or not (_is_name(iss) or nobodys):
+            raise ValueError("an actor has no subject, or an issuer that is none")
+        chain.append(Actor(iss, sub))
         act = act.get("act")
     return tuple(chain)
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)

@@ -50,6 +50,10 @@ class JWTError(Exception):
     """The text is no signed token that we would trust; the message is constant and names no part of the token."""
 
 
+class AlgorithmError(JWTError):
+    """The token is signed with an algorithm that is not allowed."""
+
+
 class UnknownKeyError(JWTError):
     """No key of the set fits the token's ``kid`` and algorithm: the set may be older than the key."""
 
@@ -116,12 +120,13 @@ def peek(token: str) -> SignedToken:
 def verify(token: str, keys: VerificationKeys, algorithms: Sequence[str]) -> SignedToken:
     """Check a token's signature and return what it says. Times and audience are the caller's to judge.
 
-    UnknownKeyError: no key fits the token's ``kid`` and algorithm. JWTError: anything else is wrong with it.
+    AlgorithmError: it is signed in another way. UnknownKeyError: no key fits its ``kid`` and algorithm. JWTError:
+    anything else is wrong with it.
     """
     signed = peek(token)
     algorithm = signed.header["alg"]
     if algorithm not in algorithms or algorithm not in ALGORITHMS:
-        raise JWTError("algorithm is not allowed")
+        raise AlgorithmError("algorithm is not allowed")
     candidates = keys.candidates(signed.header.get("kid"), algorithm)
     if not candidates:
         raise UnknownKeyError("no key fits")

@@ -7,10 +7,13 @@ its business, and neither is remembering answers.
 
 import asyncio
 import re
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
@@ -24,6 +27,9 @@ MAX_DESCRIPTION: Final = 1024  # characters
 _PASSING: Final = frozenset({502, 503, 504})
 _CODE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749 §5.2
 _OURSELVES_REFUSED: Final = frozenset({"invalid_client", "unauthorized_client"})
+_LOGIN: Final = ("acr_values", "max_age", "claims")
+_SECRET_PAIRS: Final = frozenset({"subject_token", "actor_token", "assertion", "client_secret", "client_assertion"})
+_SHORTEST_SECRET: Final = 8  # characters
 _SERVER_FAILED: Final = frozenset({"server_error", "temporarily_unavailable"})
 
 
@@ -52,7 +58,11 @@ class ServerTimeout(ServerError):
 
 
 class ServerReplyUnusable(ServerError):
-    """There is an answer, and it must not be used."""
+    """There is an answer, and it must not be used. astray: it may come from somewhere else than a token endpoint."""
+
+    def __init__(self, reason: str, *, astray: bool = True) -> None:
+        super().__init__(reason)
+        self.astray = astray
 
 
 class _MayHavePassed(ServerUnavailable):
@@ -77,11 +87,14 @@ class ErrorReply:
 
     error: the OAuth code, at most 64 characters of its charset; None where there is none that is well-formed.
     description: the server's text, cut to 1024 characters: to be compared, never to be shown.
+    login: what it says of the login that it wants, as it came: ``acr_values``, ``max_age``, ``claims``; none that
+        repeats a token or secret of the request.
     """
 
     status: int
     error: str | None
     description: str | None = field(repr=False)
+    login: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class AuthorizationServer:
@@ -175,7 +188,7 @@ class AuthorizationServer:
             raise ServerReplyUnusable(error.reason) from None
         if reply.status == HTTPStatus.OK:
             return TokenReply(_success(reply), sent, sent_wall)
-        return self._failure(reply)
+        return self._failure(reply, _secrets([*pairs, *credentials.pairs], credentials.headers))
 
     async def _where(self) -> TokenEndpoint:
         endpoint = self._endpoint
@@ -197,7 +210,7 @@ class AuthorizationServer:
             raise ServerReplyUnusable(f"metadata: no {self._member}")
         return TokenEndpoint(url, metadata.issuer)
 
-    def _failure(self, reply: Reply) -> ErrorReply:
+    def _failure(self, reply: Reply, secrets: Sequence[str]) -> ErrorReply:
         """Judge a reply that is no success: the code decides, the status where there is none."""
         if reply.status < HTTPStatus.BAD_REQUEST:
             raise ServerReplyUnusable(Flaw.STATUS)
@@ -206,7 +219,7 @@ class AuthorizationServer:
             pause = DEFAULT_PAUSE if reply.retry_after is None else min(reply.retry_after, LONGEST_PAUSE)
             self._not_before = max(self._not_before, self._clock.monotonic() + pause)
             raise ServerUnavailable("the server asks to be left alone", max(pause, DEFAULT_PAUSE))
-        error = _error(reply)
+        error = _error(reply, secrets)
         if passing and (error.error is None or error.error in _SERVER_FAILED):
             raise _MayHavePassed("the server is not available")
         if failed and error.error is None:
@@ -227,12 +240,12 @@ def _success(reply: Reply) -> Mapping[str, Any]:
     except PeerReplyUnusable as error:
         raise ServerReplyUnusable(error.reason) from None
     if "error" in members:
-        raise ServerReplyUnusable("the reply is a success and an error")
+        raise ServerReplyUnusable("the reply is a success and an error", astray=False)
     members.pop("refresh_token", None)
     return members
 
 
-def _error(reply: Reply) -> ErrorReply:
+def _error(reply: Reply, secrets: Sequence[str]) -> ErrorReply:
     try:
         members = reply.json_object()
     except PeerReplyUnusable:
@@ -242,4 +255,20 @@ def _error(reply: Reply) -> ErrorReply:
         reply.status,
         code if isinstance(code, str) and _CODE.fullmatch(code) else None,
         description[:MAX_DESCRIPTION] if isinstance(description, str) else None,
+        {name: members[name] for name in _LOGIN if name in members and not _repeats(members[name], secrets)},
     )
+
+
+def _repeats(value: object, secrets: Sequence[str]) -> bool:
+    return isinstance(value, str) and any(secret in value for secret in secrets)
+
+
+def _secrets(pairs: Sequence[tuple[str, str]], headers: Sequence[tuple[str, str]]) -> list[str]:
+    """The tokens and secrets of a request, whole and in parts, as far as they are not words that anybody may say."""
+    sent = [value for name, value in pairs if name in _SECRET_PAIRS]
+    for _, value in headers:
+        credential = value.rpartition(" ")[2]
+        with suppress(ValueError):  # no Basic credentials
+            sent.append(unquote(b64decode(credential, validate=True).decode().partition(":")[2]))
+        sent.append(credential)
+    return [part for value in sent for part in (value, *value.split(".")) if len(part) >= _SHORTEST_SECRET]

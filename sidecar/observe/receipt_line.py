@@ -11,6 +11,7 @@ from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Final
 
 from sidecar.model.receipt import Event, Receipt, Standing
+from sidecar.model.refusal import StepUp
 from sidecar.model.route import Exchange
 from sidecar.model.tokens import Actor, IssuedToken
 
@@ -79,9 +80,17 @@ def line(event: Event, receipt: Receipt, time: str) -> str:
         text += f',"decision":"{refusal.kind.value}","reason":{quote(refusal.reason)}'
         if refusal.finding:
             text += f',"finding":{quote(refusal.finding)}'
+        if refusal.step_up is not None:
+            text += f',"step_up":{_step_up(refusal.step_up)}'
     if receipt.status is not None:
         text += f',"status":{receipt.status}'
     return f'{text},"duration_ms":{receipt.duration * 1000:.3f}}}\n'
+
+
+def _step_up(asked: StepUp) -> str:
+    return json.dumps(
+        _present({"acr_values": list(asked.acr_values) or None, "max_age": asked.max_age}), separators=(",", ":")
+    )
 
 
 def _requested(asked: Exchange) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
+from sidecar.model.actors import ActorPattern
 from sidecar.model.route import ANY_ORIGIN, TLS, Exchange, Expect, Expected, Preflight, Route, SubjectPolicy
 
 #: An upstream's name is made of these, and what is sent as Host is made of its URL.
@@ -101,6 +102,7 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
         if issuers:
             facts = {what: value for what, value in facts.items() if what not in _BY_ISSUER}
         facts["require_scope"] = frozenset(route.subject.require_scope)
+        facts["acr_values"] = frozenset(route.subject.acr_values)
         # As JSON, since a claim that should be true is not met by 1.
         facts["require_claims"] = {
             path: frozenset(json.dumps(value, ensure_ascii=False) for value in values)
@@ -121,8 +123,14 @@ def _holds_less(new: frozenset[Any], old: frozenset[Any]) -> bool:
     return new <= old
 
 
-def _clients(new: frozenset[str], old: frozenset[str]) -> bool:
+def _one_of(new: frozenset[str], old: frozenset[str]) -> bool:
     return not old or (bool(new) and new <= old)
+
+
+def _actors(new: frozenset[ActorPattern], old: frozenset[ActorPattern]) -> bool:
+    if not old:
+        return True
+    return bool(new) and all(any(each.covers(pattern) for each in old) for pattern in new)
 
 
 def _claims(new: Mapping[str, frozenset[str]], old: Mapping[str, frozenset[str]]) -> bool:
@@ -149,7 +157,11 @@ AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "issuers": _holds_less,
     "require_scope": _holds_more,
     "require_claims": _claims,
-    "clients": _clients,
+    "clients": _one_of,
+    "acr_values": _one_of,
+    "max_age": _at_most,
+    "require_actor": lambda new, old: new or not old,
+    "allowed_actors": _actors,
     "max_actor_depth": _at_most,
     "expect.audience": _expected,
     "expect.scope": _expected,

@@ -78,6 +78,7 @@ class Table:
                 Kind.INVALID_REQUEST,
                 "The path has an encoded slash, an empty segment or parameters.",
                 finding=f"match.allow: [{keys}] of the route would let it through",
+                key=("match", "allow") if route is not None else (),
             )
         # What the route allows are ordinary bytes to it. Yet where it takes the path also as an upstream may read it,
         # and another route goes first there, the bytes would buy the caller this route's token for the other's place.

@@ -179,6 +179,7 @@ def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Pla
         dialect=peers.dialects[exchange.authorization_server],
         asker=asker,
         actor=peers.workload_tokens[exchange.actor_token] if exchange.actor_token is not None else None,
+        client=_client(section),
         lifetimes=Lifetimes(
             early_expiry=cache.early_expiry,
             refresh_ahead=cache.refresh_ahead,
@@ -201,6 +202,13 @@ def _counted(loaded: Loaded, section: ServerSection) -> str:
     ]
     settings = replace(section, timeout=0, max_in_flight=0)  # these only decide how it is asked
     return repr((settings, keys, config.cache.max_lifetime))
+
+
+def _client(section: ServerSection) -> dict[str, str]:
+    """Who we are to an authorization server, as an actor."""
+    client_id = section.client_auth.client_id
+    known = {"iss": section.issuer, "sub": client_id, "client_id": client_id}
+    return {name: value for name, value in known.items() if value}
 
 
 def _credentials(routes: list[Route]) -> frozenset[bytes]:

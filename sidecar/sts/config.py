@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sidecar.model.actors import fits
 from sidecar.model.tokens import Semantics
 from sidecar.oauth.jwt import VerificationKeys
 
@@ -26,8 +27,8 @@ class AuthMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Whom a policy speaks of. ``sub`` is exact or ends in one ``*``, any rest; ``iss`` is exact or ``*``, any issuer
-    that is trusted at all.
+    """Whom a policy speaks of. ``sub`` is exact or ends in one ``*``, which stands for something more; ``iss`` is exact
+    or ``*``, any issuer that is trusted at all.
     """
 
     iss: str
@@ -35,9 +36,7 @@ class Pattern:
 
     def matches(self, iss: str, sub: str) -> bool:
         """Whether this subject or actor is meant."""
-        if self.iss not in ("*", iss):
-            return False
-        return sub.startswith(self.sub[:-1]) if self.sub.endswith("*") else sub == self.sub
+        return self.iss in ("*", iss) and fits(self.sub, sub)
 
 
 ANYONE: Final = Pattern("*", "*")
@@ -48,6 +47,7 @@ class OwnToken:
     """What a client gets by ``client_credentials``: a token of this subject, at most these audiences and scopes.
 
     claims: added as they are; they must not name a claim of ``RESERVED_CLAIMS``. opaque: only we can read it.
+    login_age: for one that stands for a person: the token's ``auth_time`` is so many seconds ago; None: it has none.
     """
 
     sub: str
@@ -55,11 +55,14 @@ class OwnToken:
     scope: tuple[str, ...] = ()
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     opaque: bool = False
+    login_age: int | None = None
 
 
+#: Marks a token of this server that came of an exchange and names no actor who would show it.
+EXCHANGED: Final = "exchanged"
 #: Claims that the server itself sets or that would bind a token to a proof nobody checked.
 RESERVED_CLAIMS: Final = frozenset(
-    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "cnf")
+    ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "cnf", EXCHANGED)
 )
 
 
@@ -102,6 +105,8 @@ class Policy:
     semantics: DELEGATION: the issued token names the actor or, without an actor token, the client. IMPERSONATION: it
     names neither, and an actor token is not accepted. None: it names the actor where an actor token came.
     max_lifetime: seconds, or None: the server's own. opaque: the issued token is one that only we can read.
+    max_depth: most actors that an issued token may name, or None: as many as any token.
+    further_exchange: whether a token that came of an exchange may be exchanged again.
     """
 
     client: str
@@ -112,6 +117,8 @@ class Policy:
     semantics: Semantics | None = Semantics.DELEGATION
     max_lifetime: int | None = None
     opaque: bool = False
+    max_depth: int | None = None
+    further_exchange: bool = False
 
 
 @dataclass(frozen=True, slots=True)

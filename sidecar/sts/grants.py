@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from sidecar.model.clock import Clock
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, Actor, act_chain
 from sidecar.sts.audit import AuditLine
-from sidecar.sts.config import Client, Config
+from sidecar.sts.config import EXCHANGED, Client, Config
 from sidecar.sts.errors import Code, TokenError
 from sidecar.sts.form import Form
 from sidecar.sts.issuers import Issuers
 from sidecar.sts.keys import SigningKeys
-from sidecar.sts.policy import acting, decide
+from sidecar.sts.policy import acting, decide, permit_actor
 from sidecar.sts.tokens import read_token
 
 
@@ -45,7 +45,8 @@ async def client_credentials(desk: Desk, client: Client, form: Form, line: Audit
     if not set(scope) <= set(own.scope):
         raise TokenError(Code.INVALID_SCOPE, "this client may not have this scope")
     line.asked(targets or own.audience, scope or own.scope)
-    claims = {**own.claims, "sub": own.sub}
+    login = {"auth_time": int(desk.clock.wall()) - own.login_age} if own.login_age is not None else {}
+    claims = {**own.claims, **login, "sub": own.sub}
     issue = desk.issuers.opaque.issue if own.opaque else desk.keys.sign
     return _issue(desk, issue, client, line, claims, targets or own.audience, scope or own.scope, desk.config.lifetime)
 
@@ -77,9 +78,10 @@ async def token_exchange(desk: Desk, client: Client, form: Form, line: AuditLine
         actor = await read_token("actor token", actor_token, actor_type, desk.issuers, addressees, now)
         line.actors = (Actor(actor.iss, actor.sub),)
 
+    permit_actor(desk.config.issuer, client.client_id, subject, actor)
     policy = decide(desk.config.policies, client.client_id, subject, actor, targets, scope)
     line.actors = acting(policy, desk.config.issuer, client.client_id, subject, actor)
-    claims = {"sub": subject.sub, **_act(line.actors)}
+    claims = {"sub": subject.sub, **(_act(line.actors) or {EXCHANGED: True})}
     lifetime = min(desk.config.lifetime, policy.max_lifetime or desk.config.lifetime)
     if policy.opaque and issued_type == JWT:
         raise TokenError(Code.INVALID_REQUEST, "requested_token_type is not what this policy issues")

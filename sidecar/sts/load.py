@@ -115,8 +115,16 @@ class _Reader:
             self._wrong(key, "public_key_file belongs to private_key_jwt")
         own_token = None
         if own is not None:
-            opaque = own.token_format == "opaque"
-            own_token = OwnToken(own.sub or name, tuple(own.audience), tuple(own.scope), own.claims, opaque)
+            if own.login_age is not None and "auth_time" in own.claims:
+                self._wrong((*key, "client_credentials", "login_age"), "auth_time is among the claims already")
+            own_token = OwnToken(
+                sub=own.sub or name,
+                audience=tuple(own.audience),
+                scope=tuple(own.scope),
+                claims=own.claims,
+                opaque=own.token_format == "opaque",
+                login_age=own.login_age,
+            )
         return Client(name, methods, secret, keys, tuple(section.audience), own_token)
 
     def _secret(self, key: KeyPath, section: ClientSection) -> str | None:
@@ -161,6 +169,8 @@ class _Reader:
             self._wrong((*key, "actors"), "impersonation shows no actor")
         if section.max_lifetime is not None and section.max_lifetime > file.lifetime:
             self._wrong((*key, "max_lifetime"), "longer than the server's own lifetime")
+        if section.max_depth == 0 and semantics is Semantics.DELEGATION:
+            self._wrong((*key, "max_depth"), "delegation names at least one actor")
         return Policy(
             client=section.client,
             subjects=_patterns(section.subjects, file.issuer),
@@ -170,6 +180,8 @@ class _Reader:
             semantics=semantics,
             max_lifetime=section.max_lifetime,
             opaque=section.token_format == "opaque",
+            max_depth=section.max_depth,
+            further_exchange=section.further_exchange,
         )
 
     def _keys(self, key: KeyPath, name: str) -> VerificationKeys:

@@ -6,6 +6,7 @@ One policy must cover the whole request, so that every scope asked for is allowe
 
 from collections.abc import Sequence
 
+from sidecar.model.actors import may_act
 from sidecar.model.tokens import Actor, Semantics
 from sidecar.sts.config import Pattern, Policy
 from sidecar.sts.errors import Code, TokenError
@@ -23,8 +24,9 @@ def decide(
     """Return the policy that allows a request.
 
     TokenError: ``unauthorized_client`` where the client may exchange nothing, ``access_denied`` where not for this
-    subject or actor, ``invalid_target`` and ``invalid_scope`` for what goes beyond. RFC 8693 §2.2.2 keeps
-    ``invalid_request`` for tokens that are bad; a good token that policy refuses is not one of them.
+    subject or actor, not again, or not for so many actors, ``invalid_target`` and ``invalid_scope`` for what goes
+    beyond. RFC 8693 §2.2.2 keeps ``invalid_request`` for tokens that are bad; a good token that policy refuses is not
+    one of them.
     """
     candidates = [policy for policy in policies if policy.client == client_id]
     if not candidates:
@@ -40,10 +42,30 @@ def decide(
     candidates = [policy for policy in candidates if set(targets) <= set(policy.audience)]
     if not candidates:
         raise TokenError(Code.INVALID_TARGET, "no policy allows this audience or resource")
+    candidates = [policy for policy in candidates if set(scope) <= set(policy.scope)]
+    if not candidates:
+        raise TokenError(Code.INVALID_SCOPE, "no policy allows this scope at this audience or resource")
+    candidates = [policy for policy in candidates if policy.further_exchange or not subject.exchanged]
+    if not candidates:
+        raise TokenError(Code.ACCESS_DENIED, "no policy allows to exchange again what came of an exchange")
     for policy in candidates:
-        if set(scope) <= set(policy.scope):
+        if policy.max_depth is None or len(acting(policy, "", "", subject, actor)) <= policy.max_depth:
             return policy
-    raise TokenError(Code.INVALID_SCOPE, "no policy allows this scope at this audience or resource")
+    raise TokenError(Code.ACCESS_DENIED, "no policy allows so many actors")
+
+
+def permit_actor(issuer: str, client_id: str, subject: VerifiedToken, actor: VerifiedToken | None) -> None:
+    """Pass where the subject token's ``may_act``, if it has one, names who would act: the actor or else the client.
+
+    TokenError: ``access_denied`` where it names somebody else, ``invalid_request`` where it names nobody.
+    """
+    client = {"iss": issuer, "sub": client_id, "client_id": client_id}
+    try:
+        permitted = may_act(subject.claims, client if actor is None else actor.claims)
+    except ValueError:
+        raise TokenError(Code.INVALID_REQUEST, "the subject token has a malformed may_act claim") from None
+    if not permitted:
+        raise TokenError(Code.ACCESS_DENIED, "may_act of the subject token names another actor")
 
 
 def acting(

@@ -94,6 +94,7 @@ class OwnTokenSection(_Section):
     scope: Scopes = []
     claims: Annotated[dict[str, Any], AfterValidator(_claims)] = {}
     token_format: TokenFormat = "jwt"
+    login_age: Duration | None = None
 
 
 class ClientSection(_Section):
@@ -128,6 +129,8 @@ class PolicySection(_Section):
     semantics: Literal["delegation", "impersonation", "any"] = "delegation"
     max_lifetime: Duration | None = None
     token_format: TokenFormat = "jwt"
+    max_depth: Annotated[int, Field(ge=0, le=32)] | None = None
+    further_exchange: bool = False
 
 
 class ConfigFile(_Section):

@@ -5,12 +5,13 @@ asks is decided in ``sidecar.sts.policy``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, TOKEN_TYPES, Actor, act_chain
 from sidecar.oauth.jwt import JWTError
 from sidecar.sts.claims import audiences, time_problem, token_typ
+from sidecar.sts.config import EXCHANGED
 from sidecar.sts.errors import Code, TokenError
 from sidecar.sts.issuers import Issuers, KeysUnavailable
 
@@ -30,6 +31,12 @@ class VerifiedToken:
     iss: str
     sub: str
     actors: tuple[Actor, ...]
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether it came of an exchange, here or anywhere else that names actors."""
+        return bool(self.actors) or EXCHANGED in self.claims
 
 
 async def read_token(
@@ -67,7 +74,7 @@ async def read_token(
         actors = act_chain(claims)
     except ValueError:
         raise _bad(role, "has a malformed act claim") from None
-    return VerifiedToken(claims["iss"], sub, actors)
+    return VerifiedToken(claims["iss"], sub, actors, claims)
 
 
 def _bad(role: str, problem: str) -> TokenError:

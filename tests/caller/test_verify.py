@@ -126,7 +126,7 @@ async def door() -> Door:
 
 async def test_everything_a_subject_tells(door: Door) -> None:
     act = {"sub": "agent-7", "act": {"sub": "agent-8", "iss": "https://other"}}
-    token = door.token(acr="mfa", act=act, extra={"a": 1})
+    token = door.token(acr="mfa", act=act, extra={"a": 1}, auth_time=1_699_999_000)
     found = await door.verify(token)
     assert found == Subject(
         issuer="corp",
@@ -141,7 +141,9 @@ async def test_everything_a_subject_tells(door: Door) -> None:
         actors=(Actor(ISSUER, "agent-7"), Actor("https://other", "agent-8")),
         digest=sha256(token.encode()).digest(),
         token=token,
-        claims=door.claims(acr="mfa", act=act, extra={"a": 1}),
+        claims=door.claims(acr="mfa", act=act, extra={"a": 1}, auth_time=1_699_999_000),
+        auth_time=1_699_999_000.0,
+        leeway=30.0,
     )
     assert token not in repr(found)
 

@@ -54,6 +54,12 @@ routes:
     match: {path_prefix: /outside}
     upstream: {url: 'http://127.0.0.1:9000'}
     exchange: none
+  - name: payments
+    listener: in
+    match: {path_prefix: /payments}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    subject: {acr_values: [hw, mfa], max_age: 5m, allowed_actors: [{iss: 'https://a', sub: agent-*}, bot]}
+    exchange: {audience: [payments-api]}
 """
 
 
@@ -109,9 +115,14 @@ def line(name: str) -> int:
     return CONFIG[: CONFIG.index(f"- name: {name}\n")].count("\n") + 1
 
 
+def place(text: str, below: int = 0) -> str:
+    """Where a line with this text stands, or one that is so many lines below it."""
+    return f"routes.yaml:{CONFIG[: CONFIG.index(text)].count(chr(10)) + 1 + below}"
+
+
 def key(name: str, text: str) -> str:
     """How a key that stands in a line with this text is told."""
-    return f"{name} (routes.yaml:{CONFIG[: CONFIG.index(text)].count(chr(10)) + 1})"
+    return f"{name} ({place(text)})"
 
 
 # --- without a token
@@ -312,6 +323,29 @@ async def test_a_token_that_is_not_good(desk: Desk) -> None:
         ]
 
 
+async def test_a_login_that_is_too_old(desk: Desk) -> None:
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        assert await told("GET", "/payments", sts.mint(acr="mfa")) == 1
+        assert desk.told["verify"][-1] == "acr mfa"
+        assert desk.told["allow"] == [
+            "refused: 401 step-up-required — A newer or stronger login is needed.",
+            "because no auth_time that is one, which subject.max_age asks for",
+            "issuers: corp",
+            "acr_values: hw mfa",
+            "max_age: 300 s",
+            "allowed_actors: agent-* of https://a, bot",
+            "max_actor_depth: 3",
+        ]
+        assert desk.keys["allow"] == [key("routes.5.subject.max_age", "acr_values: [hw, mfa]")]
+        good: dict[str, Any] = {"acr": "mfa", "auth_time": int(sts.clock.wall()), "act": {"sub": "bot"}}
+        assert await told("GET", "/payments", sts.mint(**good)) == 0
+        assert desk.told["verify"][-2].startswith("logged in 20")
+        assert await told("GET", "/payments", sts.mint(**good, may_act={"sub": "bot"})) == 1
+        assert desk.told["allow"][1] == "because who would act is not whom may_act of the token names"
+        assert desk.keys["allow"] == [f"routes.5.exchange.actor_token ({place('acr_values: [hw, mfa]', 1)}, left out)"]
+
+
 async def test_a_token_that_is_not_enough(desk: Desk) -> None:
     async with running_sts() as sts:
         told = Told(desk, sts)
@@ -426,7 +460,7 @@ def test_a_preflight(desk: Desk, monkeypatch: pytest.MonkeyPatch, settings: str,
     assert desk.explain("OPTIONS", "http://a.example/pages", *PREFLIGHT) == ("refused" in told)
     assert list(desk.told) == steps
     assert desk.told["take"][0] == told
-    assert desk.keys["take"][0] == key("routes.5.preflight", "preflight:")
+    assert desk.keys["take"][0] == key("routes.6.preflight", "preflight:")
 
 
 # --- for programs
@@ -463,6 +497,8 @@ async def test_the_whole_way_for_programs(desk: Desk) -> None:
                 "expires": "2096-10-02T07:06:40+00:00",
                 "client_id": "alice-cli",
                 "scope": ["orders.read", "orders.write"],
+                "acr": None,
+                "auth_time": None,
                 "actors": [],
                 "token": "jti:j",
             }

@@ -101,8 +101,6 @@ def test_what_decides_when_nothing_is_refused(tmp_path: Path) -> None:
         "routes.0.exchange.actor_token",
         "workload_tokens.self.file",
     ]
-    assert names(orders.own_token()) == ["workload_tokens.self.file"]
-    assert names(bare.own_token()) == []
     assert names(orders.expect(asked)) == [
         "[routes.0.exchange.expect]",
         "routes.0.exchange.semantics",
@@ -115,16 +113,29 @@ def test_what_decides_when_nothing_is_refused(tmp_path: Path) -> None:
         "authorization_servers.corp.dialect_overrides",
     ]
     assert names(orders.forward()) == ["routes.0.upstream.url"]
-    assert health.own_token() == []
 
 
-def test_the_check_that_says_no_is_named_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (("subject", "require_claims"), "routes.0.subject.require_claims"),
+        (("subject", "require_claims", "a.b"), 'routes.0.subject.require_claims."a.b"'),
+        (("subject", "max_age"), "[routes.0.subject.max_age]"),
+        (("workload_tokens", "self", "file"), "workload_tokens.self.file"),
+        (("authorization_servers", "corp", "token_endpoint"), "authorization_servers.corp.issuer"),
+        (("authorization_servers", "corp", "timeout"), "[authorization_servers.corp.timeout]"),
+    ],
+)
+def test_the_key_that_a_refusal_names(tmp_path: Path, key: tuple[str, ...], name: str) -> None:
+    found = Refusal(Kind.POLICY_DENIED, "", key=key)
+    assert names(keys(loaded(tmp_path), "orders").refused(found)) == [name]
+
+
+def test_what_is_asked_of_a_token(tmp_path: Path) -> None:
     file = loaded(tmp_path)
-    orders = keys(file, "orders")
-    assert names(orders.allow(subject(claims={"level": 1, "a.b": 2}))) == ["routes.0.subject.require_claims"]
-    assert names(orders.allow(subject())) == ["routes.0.subject.require_claims.level"]
-    assert names(orders.allow(subject(claims={"level": 1}))) == ['routes.0.subject.require_claims."a.b"']
-    assert names(keys(file, "bare").allow(subject())) == []
+    assert names(keys(file, "orders").allow()) == ["routes.0.subject.require_claims"]
+    assert names(keys(file, "bare").allow()) == []
+    assert names(keys(file, "bare").refused(Refusal(Kind.POLICY_DENIED, ""))) == []
 
 
 SIGNER: SigningKey = generate_key("ES256", "unknown")
@@ -166,7 +177,7 @@ async def test_the_key_that_a_token_was_refused_by(tmp_path: Path, wrong: dict[s
         file = loaded(tmp_path, sts.issuer)
         found = await refusal(file, sts.mint(**wrong))
     assert found is not None
-    assert names(keys(file, "orders").unverified(found, wrong.get("iss", sts.issuer))) == expected
+    assert names(keys(file, "orders").refused(found)) == expected
 
 
 @pytest.mark.parametrize(("claims", "name"), [({"aud": [1]}, "[{}.audience_claim]"), ({"scope": 1}, "{}.scope_claim")])
@@ -175,10 +186,9 @@ async def test_claims_of_another_form(tmp_path: Path, claims: dict[str, Any], na
         file = loaded(tmp_path, sts.issuer)
         found = await refusal(file, sts.mint(**claims))
     assert found is not None
-    assert names(keys(file, "orders").unverified(found, sts.issuer)) == [name.format("trusted_issuers.corp")]
+    assert names(keys(file, "orders").refused(found)) == [name.format("trusted_issuers.corp")]
 
 
 def test_an_issuer_that_is_not_there(tmp_path: Path) -> None:
-    found = Refusal(Kind.ISSUER_UNAVAILABLE, "")
-    by = keys(loaded(tmp_path), "orders").unverified(found, "https://login.example")
-    assert names(by) == ["trusted_issuers.corp.authorization_server"]
+    found = Refusal(Kind.ISSUER_UNAVAILABLE, "", key=("trusted_issuers", "corp", "jwks_uri"))
+    assert names(keys(loaded(tmp_path), "orders").refused(found)) == ["trusted_issuers.corp.authorization_server"]

@@ -41,6 +41,27 @@ def test_a_team_checks_its_files_with_what_is_published(teams: Teams, capsys: py
     assert (problem["file"], problem["path"]) == ("a/routes.yaml", "routes.0.exchange.scope.0")
 
 
+def test_a_team_learns_what_it_may_not_mean(teams: Teams, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-c", "sidecar.yaml", "--export-house", "a") == 0
+    teams.text("house.json", capsys.readouterr().out)
+    as_team = ("--as-team", "a", "--house", "house.json", "a/routes.yaml")
+    inner = route("inner", match__path_prefix="/a/outer/x", exchange__audience=["a-inner"])
+    teams.write("a", route("outer", subject={"max_age": "5m"}), inner, route("open", exchange="none"))
+    assert run(*as_team) == 1
+    told = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert told == [
+        "routes.1.subject.max_age: asks less than route a/outer, which is around it [nested-policy]",
+        "routes.2.exchange: lets requests through that carry no token [exchange-none]",
+        "3 routes, 2 to look at",
+    ]
+    teams.write("a", route("orders", accept={"unconfirmed-writes": "drafts"}), route("others", match__methods=["PUT"]))
+    assert run(*as_team) == 0  # neither servers nor issuers are judged, of which a team knows nothing
+    assert run(*as_team, "--also", "unconfirmed-writes") == 1
+    told = capsys.readouterr().out.splitlines()[1:]
+    assert told[0].endswith("after any old login [unconfirmed-writes]")
+    assert told[1:] == ["include a: 2 routes, 1 to look at, 1 accepted"]
+
+
 def test_a_house_is_published_whatever_teams_wrote(teams: Teams, capsys: pytest.CaptureFixture[str]) -> None:
     teams.text("a/routes.yaml", "torn: [")
     assert run("-c", "sidecar.yaml", "--export-house", "a") == 0

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import values
+from sidecar.model.actors import ActorPattern
 from sidecar.model.tokens import TOKEN_TYPES
 
 Check = Callable[[Any], Any]
@@ -22,6 +23,8 @@ Check = Callable[[Any], Any]
         (values.duration, "1h", 3600.0),
         (values.duration, "0s", 0.0),
         (values.positive_duration, "1ms", 0.001),
+        (values.whole_seconds, "5m", 300),
+        (values.whole_seconds, "2000ms", 2),
         (values.size, "512", 512),
         (values.size, 512, 512),
         (values.size, "64KiB", 65536),
@@ -42,6 +45,10 @@ Check = Callable[[Any], Any]
         (values.scope, "orders.read", "orders.read"),
         (values.scope, "https://x/.default", "https://x/.default"),
         (values.absolute_uri, "https://api.example.com/?a=%20", "https://api.example.com/?a=%20"),
+        (values.authentication_context, "urn:mace:incommon:iap:silver", "urn:mace:incommon:iap:silver"),
+        (values.actor_pattern, "agent-7", ActorPattern(None, "agent-7")),
+        (values.actor_pattern, "spiffe://example.com/agents/*", ActorPattern(None, "spiffe://example.com/agents/*")),
+        (values.actor_pattern, {"iss": "https://a", "sub": "*"}, ActorPattern("https://a", "*")),
         (values.absolute_uri, "urn:example:api", "urn:example:api"),
         (values.token_type, "saml2", TOKEN_TYPES["saml2"]),
         (values.token_type, "urn:x:y", "urn:x:y"),
@@ -65,6 +72,7 @@ def test_what_is_right_is_read(check: Check, value: object, result: object) -> N
             ["", "5", 5, 5.0, True, None, "5 s", "1.5s", "-1s", "1d", "5S", "5s\n", "٥s", "9999999999s", []],
         ),
         (values.positive_duration, ["0s", "0ms", "5"]),
+        (values.whole_seconds, ["0s", "1500ms", "5", 5, None]),
         (values.size, ["", "64KB", "64kib", "1.5MiB", 1.5, True, None, "0", 0, -1, "٥", "5\n", []]),
         (values.version, [0, 2]),
         (values.text, ["", " ", " a", "a ", "a\nb", "a\x00", "\x7f"]),
@@ -94,6 +102,28 @@ def test_what_is_right_is_read(check: Check, value: object, result: object) -> N
             ],
         ),
         (values.scope, ["", "a b", 'a"b', "a\\b", "é", "a\n"]),
+        (values.authentication_context, ["", "a b", 'a"b', "a\\b", "é", "a\n"]),
+        (
+            values.actor_pattern,
+            [
+                "",
+                "a\n",
+                "a*b",
+                "**",
+                7,
+                None,
+                [],
+                ["a"],
+                {},
+                {"sub": "a"},
+                {"iss": "https://a"},
+                {"iss": "https://a", "sub": "a", "x": 1},
+                {"iss": "", "sub": "a"},
+                {"iss": None, "sub": "a"},
+                {"iss": "https://a", "sub": 7},
+                {"iss": "https://a", "sub": "a*b"},
+            ],
+        ),
         (
             values.absolute_uri,
             ["", "api", "/x", "https:", "https://x/#f", "https://x/ y", "https://x/%zz", "é:x", "a:b\n"],

@@ -15,7 +15,8 @@ HEAD = f"""# Lints
 
 `sidecar check -c FILE` first reports everything that `sidecar run` would refuse, and exits with 2. In a file without
 such errors it looks for what can be served but may not be meant, tells each with file, line, column and the name of the
-rule, and exits with 1; with 0 where there is nothing. `--format json` is for programs, `--format github` for workflows
+rule, and exits with 1; with 0 where there is nothing. Some rules are for those who want them: `--also RULE` looks for
+these too. `--format json` is for programs, `--format github` for workflows
 on GitHub, where findings then show in the review.
 
 What is meant is accepted where it stands, with the reason why: in the route it is about, or at the top of the file.
@@ -46,9 +47,10 @@ def lints() -> str:
             for place, names in (("in its route", get_args(RouteRule)), ("at the top of the file", get_args(FileRule)))
             if name in names
         ]
+        asked_for = f" **Only** with `--also {name}`." if rule.opt_in else ""
         parts.append(
             f"## {name}\n\n{rule.finds}\n\n{rule.why}\n\n**Instead:** {rule.instead} "
-            f"**Accepted** {' or '.join(places)}.\n"
+            f"**Accepted** {' or '.join(places)}.{asked_for}\n"
         )
     return "\n".join(parts)
 

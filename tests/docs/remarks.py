@@ -252,6 +252,22 @@ It has no effect without an https URL, and is an error there.
 `require_scope` demands all of its entries, `require_claims` each of its paths, `clients` one of its entries. A list
 under a path of `require_claims` means: one of these. An array in the token matches if it contains one.
 
+`acr_values` and `max_age` ask for a login that is strong and new enough: `acr` is one of the values, and `auth_time` no
+longer ago, in whole seconds. A token that does not say counts as too old. The caller is answered 401
+`insufficient_user_authentication` with both demands in the challenge (RFC 9470), before anything is exchanged and also
+where an issued token is in the cache; its next login then has to meet them. The issuer's `leeway` excuses an
+`auth_time` that seems to be still to come, and never adds to `max_age`. Where the authorization server demands another
+login itself, the same challenge goes on, with its `acr_values` and `max_age` where it names them.
+
+Who acts is the outermost `act` of the token (RFC 8693 §4.1). `require_actor` demands one; `allowed_actors` says who it
+may be where there is one, so that only both together keep out a caller for whom nobody acts. An entry is a `sub` of the
+token's own issuer, or `{iss, sub}`; a `*` at the end of `sub` stands for anything more. The actors before that one
+count for `max_actor_depth` alone.
+
+A `may_act` in the token binds without any key: the actor token's claims, or `sub` and `client_id` of our client at the
+authorization server where no actor token is sent, have to hold every member of it, else 403. Without `iss` it names one
+of the token's own issuer.
+
 A `header` other than `Authorization` carries the token alone, without `Bearer`, and is taken from
 `gateway.trusted_proxies` only: anybody else could write it. A token of which a copy stands anywhere else in the
 request's head is refused with 400.
@@ -334,7 +350,11 @@ in [lints](lints.md). Run it wherever the file is changed; with `--format github
 passes, a gateway that runs may still refuse as a [reload](operations.md#reload): a few settings take a restart.
 
 A team that has its own files but not the platform's checks them with `--as-team`, against what `--export-house`
-printed.
+printed. It learns of lints about its routes too; what its routes and others' mean together, only the platform's check
+can tell.
+
+`--also unconfirmed-writes` holds every route that may change something to a fresh login: a choice for a whole house,
+made where it runs its checks.
 """,
     "diff": """
 It compares what the two files mean, not their text: which requests take another route, or get a token for another

@@ -50,6 +50,8 @@ SWITCHES: Final[Mapping[str, str]] = {
     "qualified_scope": "`true`: a scope is asked for as `resource/name` and told as `name`; `resource/.default` asks "
     "for whatever was consented to, and is not compared",
     "subject_claim": "the claim that is the same for one person in all tokens, for `expect.subject: same`",
+    "relay_claims": "`true`: the `claims` of an error that asks for another login go on in our challenge, whose code "
+    "is then `insufficient_claims`, as Entra's clients expect",
     "errors": f"a mapping from error codes to what they are about: {', '.join(f'`{cause}`' for cause in Cause)}",
     "described_errors": "a list of `{error, description, cause}`, for codes that mean several things; the description "
     "is how the server's begins, and is never shown to callers",
@@ -265,6 +267,7 @@ SERVERS: Final[Mapping[str, Server]] = {
                 "list the others in `expect.extra_scope`."
             ),
             "`sub` is another one for every client, so `expect.subject: same` compares `oid`.",
+            "Where conditional access asks for more, its `claims` reach the caller in a 401, which logs in anew.",
         ),
         _file(
             "    issuer: https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0\n"

@@ -96,6 +96,7 @@ def plan(
         dialect=speaks,
         asker=asker,
         actor=actor,
+        client={"iss": "https://issuer.example", "sub": "gateway", "client_id": "gateway"},
         lifetimes=lifetimes or Lifetimes(),
         issued_keys=issued_keys or {},
     )

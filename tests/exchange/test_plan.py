@@ -1,5 +1,6 @@
 """One trip to the token endpoint: what every failure is called, and how what came back is verified."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from sidecar.exchange.dialects import DIALECTS, Dialect
 from sidecar.exchange.dialects.errors import DEFAULT_ERRORS, KINDS, Cause
 from sidecar.exchange.plan import IssuedKeys, Plan
 from sidecar.exchange.schedule import Lifetimes, Schedule
-from sidecar.model.refusal import Kind, Refusal, Refused
+from sidecar.exchange.workload import workload_token_file
+from sidecar.model.refusal import Kind, Refusal, Refused, StepUp
 from sidecar.model.route import Expect, Expected
-from sidecar.model.tokens import ACCESS_TOKEN, IssuedToken, Semantics
+from sidecar.model.tokens import ACCESS_TOKEN, JWT, IssuedToken, Semantics
 from sidecar.oauth.jwks import KeySource, KeysUnavailable
 from sidecar.oauth.jwt import generate_key, jwk_set, sign
 from sidecar.oauth.server import (
@@ -49,7 +51,37 @@ async def refused(by: Plan) -> Refusal:
     return caught.value.refusal
 
 
+# --- who acts
+
+
+def test_who_acts_next(server: FakeServer, tmp_path: Path) -> None:
+    claims = {"iss": "https://cluster", "sub": "agent", "email": "agent@example.com"}
+    for text, told in ((sign(claims, KEY, "ES256"), claims), ("opaque", {})):
+        (tmp_path / "actor").write_text(text)
+        acting = plan(server, actor=workload_token_file("self", JWT, str(tmp_path / "actor")))
+        assert acting.next_actor() == told
+    assert plan(server).next_actor() == {"iss": "https://issuer.example", "sub": "gateway", "client_id": "gateway"}
+
+
 # --- failures
+
+
+async def test_a_login_that_the_server_wants(server: FakeServer) -> None:
+    login = {"acr_values": "mfa", "max_age": 60, "claims": "{}"}
+    server.answer = lambda form: ErrorReply(400, "interaction_required", CANARY, login)
+    found = await refused(plan(server))
+    assert (found.kind, found.step_up) == (Kind.STEP_UP_REQUIRED, StepUp(("mfa",), 60))
+    found = await refused(plan(server, dialect=Dialect(relay_claims=True)))
+    assert found.step_up == StepUp(("mfa",), 60, "e30=")
+    server.answer = lambda form: ErrorReply(400, "access_denied", None, login)
+    assert (await refused(plan(server))).step_up is None
+
+
+async def test_a_scope_that_the_server_does_not_give(server: FakeServer) -> None:
+    server.answer = lambda form: ErrorReply(400, "invalid_scope", CANARY)
+    assert (await refused(plan(server, route(asks=exchange(scope=("b", "a")))))).scope == ("b", "a")
+    server.answer = lambda form: ErrorReply(400, "access_denied", CANARY)
+    assert (await refused(plan(server))).scope == ()
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,11 @@ def test_a_jwt_is_named_by_its_jti() -> None:
     assert token(jwt(jti="j-7")).token_id == "jti:j-7"
 
 
+def test_a_jwt_tells_who_we_are() -> None:
+    assert token(jwt(email="agent@example.com")).claims["email"] == "agent@example.com"
+    assert token(b"opaque").claims == {}
+
+
 def test_no_token_in_a_repr(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"canary-token")
     workload = workload_token_file("self", JWT, str(tmp_path / "token"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.faces.problems import KINDS, PROBLEM_TYPE, problem, status_problem
 from sidecar.faces.responses import OwnResponse
-from sidecar.model.refusal import Kind, Oversize, Refusal
+from sidecar.model.refusal import Kind, Oversize, Refusal, StepUp
 
 #: The contract: status, OAuth code in the body, challenge.
 CONTRACT: dict[Kind, tuple[int, str | None, str | None]] = {
@@ -123,6 +123,29 @@ def test_a_missing_scope_is_named() -> None:
     assert _headers(found)["www-authenticate"].endswith(
         ', error="insufficient_scope", scope="orders.read orders.write"'
     )
+
+
+@pytest.mark.parametrize(
+    ("step_up", "told"),
+    [
+        (StepUp(), ""),
+        (StepUp(("hw", "urn:x:y")), ', acr_values="hw urn:x:y"'),
+        (StepUp(max_age=0), ', max_age="0"'),
+        (StepUp(("mfa",), 300), ', acr_values="mfa", max_age="300"'),
+        (StepUp(('a"b', "mfa", "a b", "é", "")), ', acr_values="mfa"'),
+    ],
+)
+def test_what_a_new_login_has_to_be_like(step_up: StepUp, told: str) -> None:
+    found = problem(Refusal(Kind.STEP_UP_REQUIRED, "Log in.", step_up=step_up), "r-1")
+    assert _headers(found)["www-authenticate"] == CONTRACT[Kind.STEP_UP_REQUIRED][2] + told  # type: ignore[operator]
+
+
+def test_claims_come_with_the_code_that_entras_clients_know() -> None:
+    found = problem(Refusal(Kind.STEP_UP_REQUIRED, "Log in.", step_up=StepUp(("mfa",), None, "e30=")), "r-1")
+    assert _headers(found)["www-authenticate"] == (
+        'Bearer realm="token-exchange-sidecar", error="insufficient_claims", acr_values="mfa", claims="e30="'
+    )
+    assert json.loads(found.body)["error"] == "insufficient_user_authentication"
 
 
 def test_other_challenges_name_no_scope() -> None:

@@ -304,6 +304,7 @@ def _server() -> Mapping[str, Scenario]:
             lambda text: replied(b"", b"Location: /?" + quote(text).encode(), status=b"302 Found")
         ),
         "server: a status line": echoing(lambda text: replied(b"", status=b"400 " + text.split(" ")[0].encode())),
+        "server: another login": echoing(_wanting_another_login),
         "server: busy": echoing(lambda text: refused("x", b"Retry-After: 1", status=b"429 No", error_description=text)),
         "server: silent": server_silent,
         "server: cut": server_cut,
@@ -316,6 +317,11 @@ def _server() -> Mapping[str, Scenario]:
 
 def _refusing(code: str) -> Callable[[str], bytes]:
     return lambda text: refused(code, error_description=text, error_uri=f"https://x.example/{quote(text)}")
+
+
+def _wanting_another_login(text: str) -> bytes:
+    token, claims = text.split(" ", maxsplit=1)[0], json.dumps({"a": text})
+    return refused("interaction_required", acr_values=token, max_age=text, claims=claims)
 
 
 def _upstream() -> Mapping[str, Scenario]:

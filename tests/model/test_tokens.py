@@ -46,6 +46,8 @@ def test_an_actor_chain_is_told_from_the_outside() -> None:
     assert act_chain(claims) == (Actor("https://a", "one"), Actor("https://b", "two"))
     assert act_chain({"iss": "https://a"}) == act_chain({"act": None}) == ()
     assert act_chain({"act": {"sub": "one"}}) == (Actor(None, "one"),)
+    with pytest.raises(ValueError, match="issuer"):
+        act_chain({"iss": 7, "act": {"sub": "one"}})
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,8 @@ def test_an_actor_chain_is_told_from_the_outside() -> None:
         {"sub": ""},
         {"sub": 7},
         {"sub": "one", "iss": 7},
+        {"sub": "one", "iss": None},
+        {"sub": "one", "iss": ""},
         {"sub": "one", "act": {}},
     ],
 )

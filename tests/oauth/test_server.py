@@ -188,6 +188,37 @@ async def test_an_error_that_is_no_json_is_known_by_its_status() -> None:
         assert await ask(peer) == ErrorReply(403, None, None)
 
 
+SUBJECT_TOKEN = "header-of-it.payload-of-it.signature-of-it"
+SECRET = "s3cret of+ours/é"
+
+
+@pytest.mark.parametrize(
+    "client_auth",
+    [
+        ClientSecretBasic("gw", env_secret("S", bytes, {"S": SECRET})),
+        ClientSecretBasic("gw", env_secret("S", bytes, {"S": SECRET}), form_encoding=False),
+        ClientSecretPost("gw", env_secret("S", bytes, {"S": SECRET})),
+    ],
+)
+@pytest.mark.parametrize("repeated", [SUBJECT_TOKEN, *SUBJECT_TOKEN.split("."), SECRET])
+async def test_what_an_error_says_of_a_login_repeats_no_secret(
+    client_auth: ClientAuthentication, repeated: str
+) -> None:
+    login = {"acr_values": f"mfa {repeated}", "max_age": repeated, "claims": f'{{"a":"x{repeated}"}}'}
+    async with (
+        raw_peer(reply(400, {"error": "login_required", **login})) as peer,
+        server_at(peer.url, client_auth=client_auth) as server,
+    ):
+        found = await server.token_request([("subject_token", SUBJECT_TOKEN), ("scope", "orders.read")])
+        assert found == ErrorReply(400, "login_required", None, {})
+
+
+async def test_what_an_error_says_of_a_login() -> None:
+    login = {"acr_values": "mfa orders.read", "max_age": 5, "claims": "{}"}
+    async with raw_peer(reply(400, {"error": "login_required", **login, "other": 1})) as peer:
+        assert await ask(peer) == ErrorReply(400, "login_required", None, login)
+
+
 # --- what must not be used
 
 

@@ -2,12 +2,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model.decision import CacheResult
 from sidecar.model.receipt import Event, Occasion, Receipt, Standing
-from sidecar.model.refusal import Kind, Refusal
+from sidecar.model.refusal import Kind, Refusal, StepUp
 from sidecar.model.route import TLS, Exchange, Upstream
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, Actor, IssuedToken, Subject, WorkloadToken
 from sidecar.observe.receipt_line import fragment, line
@@ -123,6 +124,21 @@ def test_a_refusal_before_anything_is_known_says_only_why() -> None:
         "reason": "A bearer token is required.",
         "duration_ms": 1.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("step_up", "told"),
+    [
+        (StepUp(("mfa", "hw"), 300, "canary"), {"acr_values": ["mfa", "hw"], "max_age": 300}),
+        (StepUp(max_age=0), {"max_age": 0}),
+        (StepUp(), {}),
+    ],
+)
+def test_a_step_up_names_what_was_asked_for(step_up: StepUp, told: dict[str, Any]) -> None:
+    refusal = Refusal(Kind.STEP_UP_REQUIRED, "Log in.", step_up=step_up)
+    text = line(Event.REFUSAL, Receipt(Occasion("r-1", "GET", b"/"), refusal=refusal), TIME)
+    assert _parse(text)["step_up"] == told
+    assert "canary" not in text
 
 
 def test_a_failed_exchange_names_what_was_asked_and_found_but_no_issued_token() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.model.actors import ActorPattern
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -64,6 +65,10 @@ OTHERS: dict[type, dict[str, Any]] = {
         "require_scope": ("a",),
         "require_claims": (("level", (1,)),),
         "clients": frozenset({"a"}),
+        "acr_values": ("a",),
+        "max_age": 60,
+        "require_actor": True,
+        "allowed_actors": frozenset({ActorPattern(None, "a")}),
         "max_actor_depth": 1,
     },
     Exchange: {
@@ -130,6 +135,7 @@ def test_another_route_for_another_place() -> None:
 
 def test_an_order_that_means_nothing_is_no_change() -> None:
     assert changes(with_exchange(scope=("a", "b")), with_exchange(scope=("b", "a"))) == []
+    assert changes(with_subject(acr_values=("a", "b")), with_subject(acr_values=("b", "a"))) == []
     assert changes(with_subject(require_claims=(("l", (1, 2)),)), with_subject(require_claims=(("l", (2, 1)),))) == []
 
 
@@ -175,6 +181,14 @@ ORDERED: dict[str, tuple[Route, Route, Route | None]] = {
         with_subject(require_claims=(("l", (True, 2)),)),
     ),
     "clients": (with_subject(clients=frozenset("ab")), with_subject(clients=frozenset("a")), None),
+    "acr_values": (with_subject(acr_values=("a", "b")), with_subject(acr_values=("a",)), None),
+    "max_age": (with_subject(max_age=60), with_subject(max_age=30), None),
+    "require_actor": (ORDERS, with_subject(require_actor=True), None),
+    "allowed_actors": (
+        with_subject(allowed_actors=frozenset({ActorPattern(None, "a*")})),
+        with_subject(allowed_actors=frozenset({ActorPattern(None, "ab"), ActorPattern(None, "ac*")})),
+        with_subject(allowed_actors=frozenset({ActorPattern("https://other", "ab")})),
+    ),
     "max_actor_depth": (ORDERS, with_subject(max_actor_depth=2), None),
     "expect.audience": (
         with_expect(audience=expected("a", more=("b",))),
@@ -200,10 +214,16 @@ def test_stricter_and_laxer(what: str) -> None:
         assert [(each.what, each.note) for each in changes(one, other)] == [(what, "")]
 
 
-def test_any_client_is_laxer_than_some() -> None:
+def test_anything_is_laxer_than_some() -> None:
+    for some in (
+        with_subject(clients=frozenset("a")),
+        with_subject(acr_values=("a",)),
+        with_subject(max_age=60),
+        with_subject(allowed_actors=frozenset({ActorPattern(None, "*")})),
+    ):
+        assert [each.note for each in changes(some, ORDERS)] == ["laxer"]
+        assert [each.note for each in changes(ORDERS, some)] == ["stricter"]
     some = with_subject(clients=frozenset("a"))
-    assert [each.note for each in changes(some, ORDERS)] == ["laxer"]
-    assert [each.note for each in changes(ORDERS, some)] == ["stricter"]
     assert [each.note for each in changes(some, with_subject(clients=frozenset("b")))] == [""]
 
 
@@ -220,6 +240,8 @@ def test_how_values_are_shown() -> None:
     claims = with_subject(require_claims=(("z", (True, "é")), ("a.b", (1,))))
     (change,) = changes(ORDERS, claims)
     assert (change.old, change.new) == ((), ("a.b=1", 'z="é"|true'))
+    actors = with_subject(allowed_actors=frozenset({ActorPattern(None, "b*"), ActorPattern("https://a", "a")}))
+    assert changes(ORDERS, actors) == [Change("allowed_actors", (), ("a of https://a", "b*"), "stricter")]
     (change,) = changes(ORDERS, with_upstream(token_header=b"X-Token"))
     assert (change.old, change.new) == ("Authorization", "X-Token")
 

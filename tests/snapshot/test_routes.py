@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pytest
 
+from sidecar.model.actors import ActorPattern
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -73,6 +74,10 @@ routes:
       require_claims: {realm.roles: [admin, ops], level: 3, ok: true}
       clients: [app, cli]
       max_actor_depth: 1
+      acr_values: [hw, mfa]
+      max_age: 5m
+      require_actor: true
+      allowed_actors: [{iss: 'https://a', sub: agent-7}, 'spiffe://example.com/agents/*']
     exchange:
       authorization_server: partner
       audience: [orders-api, stock-api]
@@ -135,6 +140,12 @@ def test_every_key_of_a_route(folder: Folder) -> None:
             require_claims=(("realm.roles", ("admin", "ops")), ("level", (3,)), ("ok", (True,))),
             clients=frozenset({"app", "cli"}),
             max_actor_depth=1,
+            acr_values=("hw", "mfa"),
+            max_age=300,
+            require_actor=True,
+            allowed_actors=frozenset(
+                {ActorPattern("https://a", "agent-7"), ActorPattern(None, "spiffe://example.com/agents/*")}
+            ),
         ),
         exchange=Exchange(
             authorization_server="partner",

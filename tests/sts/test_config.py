@@ -11,7 +11,7 @@ from sidecar.sts.config import ANYONE, AuthMethod, Client, Config, Pattern
         (Pattern("https://a", "alice"), "https://a", "alice2", False),
         (Pattern("https://a", "alice"), "https://a", "Alice", False),
         (Pattern("https://a", "agent-*"), "https://a", "agent-7", True),
-        (Pattern("https://a", "agent-*"), "https://a", "agent-", True),
+        (Pattern("https://a", "agent-*"), "https://a", "agent-", False),
         (Pattern("https://a", "agent-*"), "https://a", "my-agent-7", False),
         (Pattern("https://a*", "alice"), "https://ab", "alice", False),
         (Pattern("*", "alice"), "https://b", "alice", True),

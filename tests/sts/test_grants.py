@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.model.tokens import ACCESS_TOKEN, JWT, Actor
+from sidecar.model.tokens import ACCESS_TOKEN, JWT, Actor, act_chain
 from sidecar.oauth.jwt import VerificationKeys, generate_key, peek, sign
 from sidecar.sts.audit import UNKNOWN, AuditLine
 from sidecar.sts.config import ANYONE, Client, Config, Policy, TrustedIssuer
@@ -45,6 +45,10 @@ class Office:
         given = {"subject_token": self.token(), "subject_token_type": ACCESS_TOKEN, "audience": "orders-api", **values}
         return await self.ask(client, TOKEN_EXCHANGE, **{name: value for name, value in given.items() if value})
 
+    def change_policies(self, **changes: Any) -> None:
+        policies = tuple(replace(policy, **changes) for policy in self.desk.config.policies)
+        self.desk = replace(self.desk, config=replace(self.desk.config, policies=policies))
+
     def claims(self, reply: dict[str, Any]) -> dict[str, Any]:
         return dict(peek(reply["access_token"]).claims)
 
@@ -58,7 +62,7 @@ class Office:
 def office(hands: Hands) -> Office:
     config = default_config(ISS)
     corp = TrustedIssuer(CORP, keys=VerificationKeys([CORP_KEY]))
-    anyone = Policy("gateway", (ANYONE,), ("all-api",), ("all",), actors=(ANYONE,))
+    anyone = Policy("gateway", (ANYONE,), ("all-api",), ("all",), actors=(ANYONE,), further_exchange=True)
     return Office(hands, replace(config, trusted_issuers=(corp,), policies=(*config.policies, anyone)))
 
 
@@ -125,7 +129,40 @@ async def test_semantics(office: Office) -> None:
     bob = office.token("bob")
     assert "act" not in office.claims(await office.exchange(subject_token=bob))
     earlier = office.token("bob", act={"sub": "app"})
+    office.change_policies(further_exchange=True)
     assert office.claims(await office.exchange(subject_token=earlier))["act"] == {"iss": ISS, "sub": "app"}
+
+
+async def test_what_came_of_an_exchange_is_not_exchanged_again(office: Office) -> None:
+    office.change_policies(further_exchange=False)
+    for audience in ("all-api", "echo-api"):  # with an actor, and without one
+        first = await office.exchange(audience=audience)
+        client = replace(office.clients["gateway"], audience=(audience,))
+        again = {"subject_token": first["access_token"], "audience": audience}
+        office.clients["gateway"] = client
+        assert await office.refused(**again) == Code.ACCESS_DENIED
+        office.change_policies(further_exchange=True)
+        assert "access_token" in await office.exchange(**again)
+        office.change_policies(further_exchange=False)
+        office.clients["gateway"] = replace(client, audience=("orders-gateway",))
+
+
+async def test_whom_may_act_names(office: Office) -> None:
+    token = office.token(may_act={"sub": "agent-7"})
+    assert await office.refused(subject_token=token) == Code.ACCESS_DENIED
+    actor = {"actor_token": office.token("agent-7", aud=ISS), "actor_token_type": JWT}
+    reply = await office.exchange(subject_token=token, **actor)
+    assert office.claims(reply)["act"] == {"iss": ISS, "sub": "agent-7"}
+    assert "may_act" not in office.claims(reply)
+    assert await office.refused(subject_token=office.token(may_act="agent-7"), **actor) == Code.INVALID_REQUEST
+
+
+async def test_a_chain_is_no_longer_than_the_policy_says(office: Office) -> None:
+    office.change_policies(max_depth=2, further_exchange=True)
+    one = office.token(act={"sub": "app"})
+    assert len(act_chain(office.claims(await office.exchange(subject_token=one)))) == 2
+    two = office.token(act={"sub": "app", "act": {"sub": "older"}})
+    assert await office.refused(subject_token=two) == Code.ACCESS_DENIED
 
 
 async def test_an_actor_of_another_issuer_keeps_its_issuer(office: Office) -> None:
@@ -212,6 +249,15 @@ async def test_client_credentials(office: Office) -> None:
     assert narrow["scope"] == "orders.read"
     assert (office.line.subject, office.line.scope) == (Actor(ISS, "alice"), ("orders.read",))
     assert office.claims(await office.ask("agent-7", "client_credentials"))["acr"] == "machine"
+
+
+async def test_how_long_ago_the_login_was(office: Office) -> None:
+    alice = office.clients["alice-cli"]
+    assert alice.own_token is not None
+    assert "auth_time" not in office.claims(await office.ask("alice-cli", "client_credentials"))
+    office.clients["alice-cli"] = replace(alice, own_token=replace(alice.own_token, login_age=600))
+    claims = office.claims(await office.ask("alice-cli", "client_credentials"))
+    assert claims["auth_time"] == claims["iat"] - 600
 
 
 async def test_its_token_can_be_exchanged(office: Office) -> None:

@@ -32,7 +32,8 @@ GOOD = """
       alice-cli:
         auth_methods: [client_secret_post]
         secret_env: ALICE_SECRET
-        client_credentials: {sub: alice, audience: [orders-gateway], scope: [orders.read], claims: {acr: mfa}}
+        client_credentials:
+          {sub: alice, audience: [orders-gateway], scope: [orders.read], claims: {acr: mfa}, login_age: 10m}
       robot:
         auth_methods: [client_secret_post]
         secret_env: ALICE_SECRET
@@ -48,6 +49,8 @@ GOOD = """
         scope: [orders.read]
         semantics: any
         max_lifetime: 30s
+        max_depth: 2
+        further_exchange: true
       - {client: public, subjects: any, audience: [echo], semantics: impersonation}
 """
 
@@ -102,14 +105,24 @@ def test_a_good_file(folder: Path) -> None:
         assert len(client.keys.candidates(None, "ES256")) == 1
     assert public == Client("public", (AuthMethod.NONE,))
     assert alice.secret == "hush"
-    assert alice.own_token == OwnToken("alice", ("orders-gateway",), ("orders.read",), {"acr": "mfa"})
+    assert alice.own_token == OwnToken("alice", ("orders-gateway",), ("orders.read",), {"acr": "mfa"}, login_age=600)
     assert robot.own_token == OwnToken("robot", ("orders-gateway",))
     corp, by_file = config.trusted_issuers
     assert (corp.issuer, corp.jwks_uri) == ("https://corp.example", "https://corp.example/keys")
     assert (by_file.jwks_uri, len(by_file.keys)) == (None, 1)
     subjects = (Pattern(ISS, "alice"), Pattern("https://corp.example", "user-*"))
     assert config.policies == (
-        Policy("gateway", subjects, ("orders-api",), ("orders.read",), (ANYONE,), None, 30),
+        Policy(
+            "gateway",
+            subjects,
+            ("orders-api",),
+            ("orders.read",),
+            (ANYONE,),
+            None,
+            30,
+            max_depth=2,
+            further_exchange=True,
+        ),
         Policy("public", (ANYONE,), ("echo",), semantics=Semantics.IMPERSONATION),
     )
 
@@ -197,6 +210,12 @@ clients: {gw: {auth_methods: [none]}}
         ("{auth_methods: [none, client_secret_post], secret_file: gateway.secret}", "clients.gw.auth_methods: none"),
         ("{auth_methods: [none], client_credentials: {audience: [a]}}", "clients.gw.auth_methods: none"),
         (
+            "{auth_methods: [client_secret_post], secret_file: gateway.secret, client_credentials: OWN}".replace(
+                "OWN", "{audience: [a], claims: {auth_time: 1}, login_age: 1s}"
+            ),
+            "clients.gw.client_credentials.login_age: auth_time is among the claims",
+        ),
+        (
             "{auth_methods: [client_secret_post], secret_file: missing}",
             "clients.gw.secret_file: can't be read: No such",
         ),
@@ -232,6 +251,8 @@ def test_a_secret_comes_from_one_place(folder: Path) -> None:
         ("{client: gw, subjects: any, actors: [{iss: https://x, sub: a}], audience: [a]}", "policies.0.actors: an"),
         ("{client: gw, subjects: any, actors: any, audience: [a], semantics: impersonation}", "policies.0.actors: imp"),
         ("{client: gw, subjects: any, audience: [a], max_lifetime: 6m}", "policies.0.max_lifetime: longer"),
+        ("{client: gw, subjects: any, audience: [a], max_depth: 0}", "policies.0.max_depth: delegation names"),
+        ("{client: gw, subjects: any, audience: [a], max_depth: 33}", "policies.0.max_depth: "),
     ],
 )
 def test_policies(folder: Path, policy: str, problem: str) -> None:

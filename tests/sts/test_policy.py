@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,13 +7,13 @@ from hypothesis import strategies as st
 from sidecar.model.tokens import Actor, Semantics
 from sidecar.sts.config import ANYONE, Pattern, Policy
 from sidecar.sts.errors import Code, TokenError
-from sidecar.sts.policy import acting, decide
+from sidecar.sts.policy import acting, decide, permit_actor
 from sidecar.sts.tokens import VerifiedToken
 
 ISS = "https://sts.example"
 ALICE = VerifiedToken(ISS, "alice", ())
 BOB = VerifiedToken(ISS, "bob", ())
-AGENT = VerifiedToken(ISS, "agent-7", ())
+AGENT = VerifiedToken(ISS, "agent-7", (), {"iss": ISS, "sub": "agent-7"})
 
 ORDERS = Policy(
     "gw",
@@ -98,3 +100,65 @@ CHAIN = (Actor(ISS, "first"), Actor("https://other.example", "zeroth"))
 def test_who_acts(semantics: Semantics | None, actor: VerifiedToken | None, chain: tuple[Actor, ...]) -> None:
     policy = Policy("gw", (ANYONE,), ("a",), semantics=semantics)
     assert acting(policy, ISS, "gw", VerifiedToken(ISS, "alice", CHAIN), actor) == chain
+
+
+EXCHANGED = VerifiedToken(ISS, "alice", (), {"exchanged": True})
+
+
+@pytest.mark.parametrize("subject", [EXCHANGED, VerifiedToken(ISS, "alice", CHAIN)])
+def test_what_came_of_an_exchange_is_exchanged_again_only_where_that_is_written(subject: VerifiedToken) -> None:
+    once = Policy("gw", (ANYONE,), ("a",), ("s",))
+    again = replace(once, further_exchange=True)
+    assert decide([once], "gw", ALICE, None, ["a"], []) is once
+    with pytest.raises(TokenError) as caught:
+        decide([once], "gw", subject, None, ["a"], [])
+    assert caught.value.code is Code.ACCESS_DENIED
+    assert decide([once, again], "gw", subject, None, ["a"], []) is again
+
+
+@pytest.mark.parametrize(
+    ("semantics", "actor", "depth"),
+    [
+        (Semantics.DELEGATION, None, 3),
+        (Semantics.DELEGATION, AGENT, 3),
+        (None, AGENT, 3),
+        (None, None, 2),
+        (Semantics.IMPERSONATION, None, 2),
+    ],
+)
+def test_so_many_actors_and_no_more(semantics: Semantics | None, actor: VerifiedToken | None, depth: int) -> None:
+    policy = Policy("gw", (ANYONE,), ("a",), actors=(ANYONE,), semantics=semantics, further_exchange=True)
+    subject = VerifiedToken(ISS, "alice", CHAIN)
+    for most in range(5):
+        limited = replace(policy, max_depth=most)
+        if most >= depth:
+            assert decide([limited], "gw", subject, actor, ["a"], []) is limited
+            continue
+        with pytest.raises(TokenError) as caught:
+            decide([limited], "gw", subject, actor, ["a"], [])
+        assert caught.value.code is Code.ACCESS_DENIED
+
+
+@pytest.mark.parametrize(
+    ("said", "actor", "code"),
+    [
+        ({"sub": "gw"}, None, None),
+        ({"client_id": "gw", "iss": ISS}, None, None),
+        ({"sub": "gw"}, AGENT, Code.ACCESS_DENIED),
+        ({"sub": "agent-7"}, AGENT, None),
+        ({"sub": "agent-7"}, None, Code.ACCESS_DENIED),
+        ({"sub": "agent-7", "iss": "https://other.example"}, AGENT, Code.ACCESS_DENIED),
+        ({"sub": "agent-7", "email": "a@example.com"}, AGENT, Code.ACCESS_DENIED),
+        ({}, AGENT, Code.INVALID_REQUEST),
+        (None, AGENT, Code.INVALID_REQUEST),
+        (["agent-7"], AGENT, Code.INVALID_REQUEST),
+    ],
+)
+def test_may_act_is_binding(said: object, actor: VerifiedToken | None, code: Code | None) -> None:
+    subject = VerifiedToken(ISS, "alice", (), {"iss": ISS, "may_act": said})
+    if code is None:
+        permit_actor(ISS, "gw", subject, actor)
+        return
+    with pytest.raises(TokenError) as caught:
+        permit_actor(ISS, "gw", subject, actor)
+    assert caught.value.code is code

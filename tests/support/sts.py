@@ -39,7 +39,8 @@ def default_config(issuer: str) -> Config:
     """The cast. ``dataclasses.replace`` makes it another one.
 
     Clients: ``gateway`` (secret), ``gateway-jwt`` (private_key_jwt), ``public`` (none), ``alice-cli``, ``bob-cli`` and
-    ``agent-7`` (client_credentials), ``stranger`` (no policy). Bob may read orders only. ``agent-*`` may act.
+    ``agent-7`` (client_credentials), ``stranger`` (no policy). Bob may read orders only. ``agent-*`` may act. For
+    orders, tokens that came of an exchange may be exchanged again.
     """
     orders = Policy(
         client="gateway",
@@ -47,6 +48,7 @@ def default_config(issuer: str) -> Config:
         actors=(Pattern(issuer, "agent-*"),),
         audience=("orders-api", "https://orders.example.com/v1"),
         scope=("orders.read", "orders.write"),
+        further_exchange=True,
     )
     gateway_names = ("orders-gateway",)
     return Config(

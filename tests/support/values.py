@@ -48,6 +48,9 @@ def subject(
     expires_at: float = NOW + 300,
     scope: frozenset[str] = frozenset(),
     client_id: str | None = None,
+    acr: str | None = None,
+    auth_time: float | None = None,
+    leeway: float = 0.0,
     actors: tuple[Actor, ...] = (),
     claims: Mapping[str, Any] | None = None,
 ) -> Subject:
@@ -61,11 +64,13 @@ def subject(
         expires_at=expires_at,
         scope=scope,
         client_id=client_id,
-        acr=None,
+        acr=acr,
         actors=actors,
         digest=sha256(token.encode()).digest(),
         token=token,
         claims=claims or {},
+        auth_time=auth_time,
+        leeway=leeway,
     )
 
 

@@ -29,7 +29,7 @@ from sidecar.oauth.jwks import IssuerUnavailable
 from sidecar.oauth.jwt import JWTError, peek
 from sidecar.oauth.server import TokenReply
 from sidecar.observe.logs import redact
-from sidecar.policy import CHECKS
+from sidecar.policy import CHECKS, allow_actor
 from sidecar.snapshot import Snapshot
 
 _WORD: Final = re.compile(r"[A-Za-z0-9\-._~+/=]{16,}")
@@ -46,11 +46,8 @@ class Attempt:
         self._token = token
         self._secrets = {token, _client_secret(self._section.client_auth)}
         self._told: dict[str, Any] = {"route": f"{plan.route.name} ({plan.route.place})", "subject": {}, "checks": {}}
-        self._issuer: str | None = None
         self._unavailable = ""
-        self._blamed: Callable[[Refusal], Fault] = lambda refusal: self._faults.subject(
-            refusal, self._issuer, self._unavailable
-        )
+        self._blamed: Callable[[Refusal], Fault] = lambda refusal: self._faults.subject(refusal, self._unavailable)
 
     async def made(self) -> dict[str, Any]:
         """Make it; return what is told, without anything that is a secret."""
@@ -76,7 +73,6 @@ class Attempt:
         with suppress(JWTError):
             told["subject"] = peek(self._token).claims
         for candidate in self._snapshot.verifier.candidates(self._token, allowed):
-            self._issuer = candidate.name
             if candidate.keys is not None:
                 began = time.monotonic()
                 try:
@@ -92,20 +88,22 @@ class Attempt:
 
     def _allowed(self, subject: Subject) -> None:
         """Make every check of the route, and refuse by the first that says no."""
-        policy = self._plan.route.subject
-        refusals = {name: check(policy, subject) for name, check in CHECKS.items()}
+        policy, now = self._plan.route.subject, self._snapshot.verifier.clock.wall()
+        refusals = {name: check(policy, subject, now) for name, check in CHECKS.items()}
         for name, refusal in refusals.items():
             self._told["checks"][name] = f"no: {why(refusal)}" if refusal else "yes"
-        for name, refusal in refusals.items():
+        self._blamed = partial(self._faults.named, Party.CALLER)
+        for refusal in refusals.values():
             if refusal is not None:
-                self._blamed = partial(self._faults.policy, name)
                 raise Refused(refusal)
+        if "may_act" in subject.claims:
+            self._told["checks"]["may_act"] = "no"
+            allow_actor(subject, self._plan.next_actor())
+            self._told["checks"]["may_act"] = "yes"
 
     async def _exchanged(self, subject: Subject) -> None:
         """Ask the server, and tell what was asked, what it said, and what was expected."""
         plan, told = self._plan, self._told
-        key = ("workload_tokens", plan.exchange.actor_token or "", "file")
-        self._blamed = partial(self._faults.key, Party.CONFIGURATION, key)
         actor = plan.actor.current() if plan.actor is not None else None
         ask = plan.asker.ask(subject, actor)
         self._secrets.add(actor.token if actor is not None else "")

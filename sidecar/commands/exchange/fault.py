@@ -4,17 +4,16 @@ Told from the kind of refusal, what the server's error is about in its dialect, 
 help, none is named.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
+from sidecar.commands.keys import decisive
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import Path
 from sidecar.exchange.dialects.errors import Cause
 from sidecar.exchange.plan import Plan
 from sidecar.model.refusal import Kind, Refusal
-from sidecar.oauth.http import Flaw
 from sidecar.oauth.server import ErrorReply
 from sidecar.snapshot.client_auth import SOURCES
 
@@ -59,15 +58,6 @@ _CODES: Final[Mapping[tuple[str, Cause], tuple[Party, str, str]]] = {
         "exchange.requested_token_type",
     ),
 }
-#: Of a refused subject token: a part of what was found, and the key of its trusted issuer that counts.
-_ISSUER_KEYS: Final = {
-    "not meant for this gateway": "audience",
-    "token_profile": "token_profile",
-    "algorithm is not allowed": "algorithms",
-    "no key fits": "keys",  # wherever they are
-    "signature does not verify": "keys",
-}
-_KEY_IN_FINDING: Final = re.compile(r"(?:dialect_overrides|exchange)\.[a-z_.]*[a-z]")
 #: One of these is in every reason that tells of a peer's state, none in one that a wrong address would explain.
 _HEALTH: Final = ("connection", "in time", "server")
 
@@ -82,38 +72,24 @@ class Faults:
         self._server: Path = ("authorization_servers", name)
         self._route: Path = ("routes", [route.name for route in loaded.config.routes].index(plan.route.name))
 
-    def policy(self, check: str, refusal: Refusal) -> Fault:
-        """Blame for a check of the route that said no."""
-        return self.key(Party.CALLER, (*self._route, "subject", check), refusal)
+    def named(self, party: Party, refusal: Refusal) -> Fault:
+        """Blame a party by the key that the refusal names."""
+        return self._blame(party, why(refusal), decisive(self._loaded, self._plan.route, refusal))
 
-    def key(self, party: Party, key: Path, refusal: Refusal) -> Fault:
-        """Blame a party by a key that is known."""
-        return self._blame(party, why(refusal), key)
-
-    def subject(self, refusal: Refusal, issuer: str | None, unavailable: str) -> Fault:
-        """Blame for a subject token that was refused. issuer: the trusted issuer it names, if any; unavailable: why
-        that one's keys could not be had.
-        """
-        reason = why(refusal)
-        if issuer is None:
-            unknown = "no trusted issuer" in reason
-            return self._blame(Party.CALLER, reason, (*self._route, "subject", "issuers") if unknown else None)
-        path: Path = ("trusted_issuers", issuer)
-        names = ("jwks_file", "jwks_uri", "discovery_url", "issuer", "authorization_server")
-        keys = _first(path, self._loaded.config.trusted_issuers[issuer], names)
-        if reason.startswith("introspection:"):
-            return self._blame_peer(Party.ISSUER, reason, path, (*path, "introspection"))
-        if refusal.kind is Kind.ISSUER_UNAVAILABLE:
-            return self._blame_peer(Party.ISSUER, unavailable or reason, path, keys)
-        found = next((key for part, key in _ISSUER_KEYS.items() if part in reason), None)
-        return self._blame(Party.CALLER, reason, keys if found == "keys" else (*path, found) if found else None)
+    def subject(self, refusal: Refusal, unavailable: str) -> Fault:
+        """Blame for a subject token that was refused. unavailable: why its issuer's keys could not be had."""
+        keys = decisive(self._loaded, self._plan.route, refusal)
+        if refusal.kind is Kind.ISSUER_UNAVAILABLE and keys is not None:
+            reason = why(refusal) if keys[-1] == "introspection" else unavailable or why(refusal)
+            return self._blame_peer(Party.ISSUER, reason, keys[:2], keys)
+        return self.named(Party.CALLER, refusal)
 
     def exchange(self, refusal: Refusal, answer: ErrorReply | None) -> Fault:
         """Blame for an exchange that came to nothing. answer: the server's, where that was an error."""
         kind, reason = refusal.kind, why(refusal)
         code = answer.error if answer is not None else None
         if kind is Kind.EXCHANGE_UNUSABLE:
-            return self._blame(Party.REPLY, reason, self._key_of_reply(reason, code))
+            return self.named(Party.REPLY, refusal)
         if kind is Kind.EXCHANGE_TIMEOUT:
             return self._blame(Party.SERVER, f"{reason}, so it takes longer than it may", self._key("timeout"))
         cause = self._plan.dialect.cause_of(code, answer.description) if answer is not None and code else None
@@ -127,15 +103,6 @@ class Faults:
         if "certificate" in reason or "TLS" in reason:
             return self._blame(Party.CONFIGURATION, reason, (*peer, "tls"))
         return self._blame(health if any(word in reason for word in _HEALTH) else Party.CONFIGURATION, reason, where)
-
-    def _key_of_reply(self, reason: str, code: str | None) -> Path | None:
-        """The key that would let a reply pass, or that may name the wrong place."""
-        if (named := _KEY_IN_FINDING.search(reason)) is not None:
-            return self._key(named[0])
-        if code is not None:
-            return self._key("dialect_overrides.errors")
-        astray = reason in list(Flaw) or "without an OAuth error code" in reason or reason.startswith("metadata:")
-        return self._key("endpoint") if astray else None
 
     def _key(self, name: str) -> Path:
         """A key of the route's exchange or of its server."""

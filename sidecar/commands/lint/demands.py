@@ -3,7 +3,7 @@
 A demand is compared by itself: of two routes each may ask less than the other by a key of its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,8 +26,17 @@ def _typed(values: tuple[Any, ...]) -> frozenset[tuple[type, Any]]:
     return frozenset((type(value), value) for value in values)  # true is not 1 in a token
 
 
-def _clients_at_most(policy: SubjectPolicy, than: SubjectPolicy) -> bool:
-    return not policy.clients or (bool(than.clients) and than.clients <= policy.clients)
+def _one_of_at_most(mine: Collection[str], theirs: Collection[str]) -> bool:
+    return not mine or (bool(theirs) and set(theirs) <= set(mine))
+
+
+def _actors_at_most(policy: SubjectPolicy, than: SubjectPolicy) -> bool:
+    mine, theirs = policy.allowed_actors, than.allowed_actors
+    return not mine or (bool(theirs) and all(any(each.covers(other) for each in mine) for other in theirs))
+
+
+def _age_at_most(policy: SubjectPolicy, than: SubjectPolicy) -> bool:
+    return policy.max_age is None or (than.max_age is not None and than.max_age <= policy.max_age)
 
 
 #: By key, whether a policy asks nothing that another doesn't.
@@ -36,7 +45,11 @@ _AT_MOST: Final[Mapping[str, Callable[[SubjectPolicy, SubjectPolicy], bool]]] = 
         "issuers": lambda policy, than: policy.issuers >= than.issuers,
         "require_scope": lambda policy, than: set(policy.require_scope) <= set(than.require_scope),
         "require_claims": _claims_at_most,
-        "clients": _clients_at_most,
+        "clients": lambda policy, than: _one_of_at_most(policy.clients, than.clients),
+        "acr_values": lambda policy, than: _one_of_at_most(policy.acr_values, than.acr_values),
+        "max_age": _age_at_most,
+        "require_actor": lambda policy, than: than.require_actor or not policy.require_actor,
+        "allowed_actors": _actors_at_most,
         "max_actor_depth": lambda policy, than: policy.max_actor_depth >= than.max_actor_depth,
     }
 )

@@ -1,12 +1,17 @@
 """Rules that look at one route at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from sidecar.commands.lint.configuration import Configuration, found
 from sidecar.config.problems import Finding
+from sidecar.model.route import Route
 from sidecar.model.tokens import Semantics
 
+#: Methods that change nothing (RFC 9110 §9.2.1, RFC 4918 §9.1, RFC 3253 §3.6, RFC 5323 §2).
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
+#: What may stand between a token and a change; one of these is enough.
+_CONFIRMED: Final[tuple[Callable[[Route], bool], ...]] = (lambda route: route.subject.max_age is not None,)
 #: Exact paths that probes ask for, who have no token.
 PROBES: Final = frozenset({"/health", "/healthz", "/livez", "/metrics", "/readyz"})
 
@@ -54,6 +59,14 @@ def plain_http(configuration: Configuration) -> Iterator[Finding]:
     for path, section, _ in configuration.pairs():
         if section.upstream.allow_plain_http:
             yield found((*path, "upstream", "allow_plain_http"), "issued tokens may leave this machine unencrypted")
+
+
+def unconfirmed_writes(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that take methods which may change something, and ask for nothing beyond a token."""
+    for path, _, route in configuration.pairs():
+        writes = not route.match.methods or route.match.methods - SAFE
+        if route.exchange is not None and writes and not any(confirmed(route) for confirmed in _CONFIRMED):
+            yield found((*path, "subject", "max_age"), "takes methods that may change something, after any old login")
 
 
 def wildcard_host_without_methods(configuration: Configuration) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ Adding one is a function, a line here, its name in ``sidecar.config.schema.accep
 made from this table.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -18,12 +18,16 @@ Check = Callable[[Configuration], Iterator[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. finds, why, instead: sentences for people; instead says what to do about a finding."""
+    """One rule. finds, why, instead: sentences for people; instead says what to do about a finding.
+
+    opt_in: it is a choice of the house, not a likely mistake: looked for only where it is asked for.
+    """
 
     checks: tuple[Check, ...]
     finds: str
     why: str
     instead: str
+    opt_in: bool = False
 
 
 #: Accepts that accept nothing; about them there is nothing to accept.
@@ -66,8 +70,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "mixed-strictness": Rule(
             (same_token.mixed_strictness,),
-            "A route that asks less of the caller's token (`require_scope`, `require_claims`, `clients`) than another "
-            "one, while it asks the same authorization server for the same audience and the same scopes, or for more.",
+            "A route that asks less of the caller's token (`require_scope`, `require_claims`, `clients`, `acr_values`, "
+            "`max_age`, `require_actor`, `allowed_actors`) than another one, while it asks the same authorization "
+            "server for the same audience and the same scopes, or for more.",
             "A caller who is refused on one path gets the very token by the other.",
             "Demand the same on both, or ask for fewer scopes where less is demanded.",
         ),
@@ -107,6 +112,15 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "Anybody who gets hold of a caller's token can exchange it as we do (RFC 8693 §5).",
             "Authenticate, best with `private_key_jwt`.",
         ),
+        "unconfirmed-writes": Rule(
+            (one_route.unconfirmed_writes,),
+            f"A route that takes a method other than {', '.join(sorted(one_route.SAFE))}, and asks for no "
+            "`subject.max_age`.",
+            "Whoever holds a token, however old the login behind it, can change things there: an agent that was led "
+            "astray, or a thief.",
+            "Set `max_age`, or name the methods that only read.",
+            opt_in=True,
+        ),
         "unused": Rule(
             (elsewhere.unused,),
             "A listener, trusted issuer, authorization server or workload token that no route uses.",
@@ -121,3 +135,11 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
     }
 )
+
+#: The rules that are looked for only where they are asked for.
+OPT_IN: Final = tuple(name for name, rule in RULES.items() if rule.opt_in)
+
+
+def chosen(also: Iterable[str] = ()) -> frozenset[str]:
+    """Return the names of the rules that are looked for always, and of those that are asked for besides."""
+    return frozenset(RULES.keys() - set(OPT_IN)).union(also)

@@ -27,6 +27,10 @@ class _Demands(NamedTuple):
     require_scope: frozenset[str]
     require_claims: frozenset[str]
     clients: frozenset[str]
+    acr_values: frozenset[str]
+    max_age: frozenset[str]
+    require_actor: frozenset[str]
+    allowed_actors: frozenset[str]
 
 
 def mixed_strictness(configuration: Configuration) -> Iterator[Finding]:
@@ -73,8 +77,16 @@ def _demands(policy: SubjectPolicy) -> _Demands:
     return _Demands(
         require_scope=frozenset(policy.require_scope),
         require_claims=frozenset(path for path, _ in policy.require_claims),
-        clients=frozenset({"clients"} if policy.clients else ()),
+        clients=_whether(policy.clients),
+        acr_values=_whether(policy.acr_values),
+        max_age=_whether(policy.max_age),
+        require_actor=_whether(policy.require_actor),
+        allowed_actors=_whether(policy.allowed_actors),
     )
+
+
+def _whether(demand: object) -> frozenset[str]:
+    return frozenset({"demanded"} if demand else ())
 
 
 def _added_as(exchange: Exchange) -> Iterator[_Asked]:

@@ -1,6 +1,6 @@
 """Holds what the rules find against what the file accepts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from sidecar.commands.lint.configuration import Configuration, found
@@ -25,26 +25,30 @@ class Verdict(NamedTuple):
     accepted: int
 
 
-def judge(loaded: Loaded, routes: tuple[Route, ...]) -> Verdict:
-    """Apply every rule to a file. routes: compiled from it, in its order."""
+def judge(loaded: Loaded, routes: tuple[Route, ...], rules: Collection[str]) -> Verdict:
+    """Apply rules to a file. routes: compiled from it, in its order. rules: by name; of others nothing is told."""
     accepts = set(_accepts(loaded.config))
     used: set[Path] = set()
     lints: list[Lint] = []
     accepted = 0
-    for rule, finding in _findings(Configuration(loaded, routes)):
+    for rule, finding in _findings(Configuration(loaded, routes), rules):
         accept = (*_owner(finding.path), "accept", rule)
         if accept in accepts:
             used.add(accept)
             accepted += 1
         else:
             lints.append(_placed(loaded, rule, finding))
-    lints += [_placed(loaded, UNUSED_ACCEPT, found(path, "there is nothing to accept")) for path in accepts - used]
+    lints += [
+        _placed(loaded, UNUSED_ACCEPT, found(path, "there is nothing to accept"))
+        for path in accepts - used
+        if path[-1] in rules
+    ]
     return Verdict(tuple(sorted(lints)), accepted)
 
 
-def _findings(configuration: Configuration) -> Iterator[tuple[str, Finding]]:
-    for name, rule in RULES.items():
-        for check in rule.checks:
+def _findings(configuration: Configuration, rules: Collection[str]) -> Iterator[tuple[str, Finding]]:
+    for name in rules:
+        for check in RULES[name].checks:
             for finding in check(configuration):
                 yield name, finding
 

@@ -20,6 +20,7 @@ RouteRule = Literal[
     "no-target",
     "overlapping-routes",
     "plain-http",
+    "unconfirmed-writes",
     "wildcard-host-without-methods",
 ]
 #: About the rest of the file, and accepted at its top.

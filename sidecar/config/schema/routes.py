@@ -9,8 +9,10 @@ from sidecar.config.schema.markers import Limit, OneOf
 from sidecar.config.schema.servers import PeerTLS
 from sidecar.config.schema.types import (
     AbsoluteURI,
+    ActorPattern,
     Asked,
     AtLeastOne,
+    AuthenticationContext,
     AuthorizationDetail,
     ClaimPath,
     ClaimValues,
@@ -33,6 +35,7 @@ from sidecar.config.schema.types import (
     TokenHeader,
     TokenType,
     UpstreamURL,
+    WholeSeconds,
 )
 
 
@@ -85,6 +88,10 @@ class Subject(Section):
         "Dotted path to a value, or a list of which one must be.", default={}
     )
     clients: Many[Text] = key("The token's client_id or azp is one of these.", default=())
+    acr_values: Many[AuthenticationContext] = key("The login was one of these (acr), or else: step-up.", default=())
+    max_age: WholeSeconds | None = key("The login is no older (auth_time), or else: step-up.", default=None)
+    require_actor: bool = key("The token shows who acts (act).", default=False)
+    allowed_actors: Many[ActorPattern] = key("If somebody acts, one of these: the outermost act alone.", default=())
     max_actor_depth: Annotated[int, Limit(ge=0, le=32)] = key("Longest chain of actors.", default=3)
 
 

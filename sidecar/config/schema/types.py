@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from sidecar.config import addresses, paths, values
 from sidecar.config.environment import Surroundings
 from sidecar.config.schema.markers import Around, Check, Limit, Listed, OneOf, Read, Written
+from sidecar.model import actors
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ Count = Annotated[int, Limit(ge=1, le=1_000_000_000)]
 Share = Annotated[float, Limit(gt=0, le=1)]
 Duration = Annotated[float, Read(values.duration), _DURATION]
 PositiveDuration = Annotated[float, Read(values.positive_duration), _DURATION]
+WholeSeconds = Annotated[int, Read(values.whole_seconds), _DURATION]
 Size = Annotated[
     int,
     Read(values.size),
@@ -55,11 +57,29 @@ HeaderName = Annotated[str, Check(values.header_name)]
 HeaderValue = Annotated[str, Check(values.header_value)]
 TokenHeader = Annotated[str, Check(values.token_header_name)]
 Origin = Annotated[str, Check(addresses.origin)]
+AuthenticationContext = Annotated[str, Check(values.authentication_context)]
 Scope = Annotated[str, Check(values.scope)]
 AuthorizationDetail = Annotated[Mapping[str, Any], Check(values.authorization_detail)]
 AbsoluteURI = Annotated[str, Check(values.absolute_uri)]
 TokenType = Annotated[str, Check(values.token_type)]
 ExtraParameter = Annotated[str, Check(values.extra_parameter)]
+ActorPattern = Annotated[
+    actors.ActorPattern,
+    Read(values.actor_pattern),
+    Written(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "required": ["iss", "sub"],
+                    "propertyNames": {"enum": ["iss", "sub"]},
+                    "additionalProperties": {"type": "string"},
+                },
+            ]
+        }
+    ),
+]
 ClaimPath = Annotated[str, Check(values.claim_path)]
 ClaimValues = Annotated[
     tuple[str | int | float | bool, ...],

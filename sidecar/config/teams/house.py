@@ -45,7 +45,20 @@ _KEYS: Final[_Keys] = {
         ),
         _ANYTHING,
     ),
-    "subject": dict.fromkeys(("issuers", "require_scope", "require_claims", "clients", "max_actor_depth"), _ANYTHING),
+    "subject": dict.fromkeys(
+        (
+            "issuers",
+            "require_scope",
+            "require_claims",
+            "clients",
+            "acr_values",
+            "max_age",
+            "require_actor",
+            "allowed_actors",
+            "max_actor_depth",
+        ),
+        _ANYTHING,
+    ),
     "exchange": {
         **dict.fromkeys(
             ("authorization_server", "audience", "resource", "scope", "requested_token_type", "semantics"), _ANYTHING

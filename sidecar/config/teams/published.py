@@ -10,9 +10,12 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from sidecar.config import yaml
+from sidecar.config.addresses import listen_address
 from sidecar.config.environment import unreadable
+from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError, ConfigProblem, Positions
-from sidecar.config.schema import Config
+from sidecar.config.schema import AuthorizationServer, Config, Gateway, Listener, NoClientAuth, Route, TrustedIssuer
+from sidecar.config.schema.gateway import DEFAULT_LISTEN
 from sidecar.config.schema.include import Allow, PublishedHouse
 from sidecar.config.teams import borders
 from sidecar.config.teams import files as include_files
@@ -40,9 +43,10 @@ def publish(config: Config, name: str) -> str:
     )
 
 
-def check_as_team(name: str, published: str, files: Iterable[str]) -> int:
-    """Check a team's files by what was published for its include, and return how many routes they have.
+def check_as_team(name: str, published: str, files: Iterable[str]) -> Loaded:
+    """Check a team's files by what was published for its include, and return them as loaded beside what is known.
 
+    Of the platform's sections, which are not known, only the names mean anything.
     ConfigError: the published file is none, or another include's; or something is wrong with the team's files.
     """
     known, positions = _read(published)
@@ -57,7 +61,7 @@ def check_as_team(name: str, published: str, files: Iterable[str]) -> int:
     problems += [place(checked.files, finding) for finding in borders.within(ground)]
     if problems:
         raise ConfigError(problems)
-    return len(checked.routes)
+    return Loaded(_config(known, checked.routes), positions, checked.files)
 
 
 def _read(published: str) -> tuple[PublishedHouse, Positions]:
@@ -71,6 +75,18 @@ def _read(published: str) -> tuple[PublishedHouse, Positions]:
     if known is None or document.problems:
         raise ConfigError([ConfigProblem(published, 1, 1, "", "should be what sidecar check --export-house printed")])
     return known, document.positions
+
+
+def _config(known: PublishedHouse, routes: tuple[Route, ...]) -> Config:
+    listener = Listener(listen=listen_address(DEFAULT_LISTEN))
+    issuer, server = TrustedIssuer(audience=()), AuthorizationServer(client_auth=NoClientAuth(method="none"))
+    return Config(
+        version=1,
+        gateway=Gateway(listeners=dict.fromkeys(known.listeners, listener)),
+        trusted_issuers=dict.fromkeys(known.trusted_issuers, issuer),
+        authorization_servers=dict.fromkeys(known.authorization_servers, server),
+        routes=routes,
+    )
 
 
 def _platform(known: PublishedHouse) -> Part:

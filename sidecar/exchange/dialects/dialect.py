@@ -40,6 +40,7 @@ class Dialect:
     qualified_scope: a scope is asked for as ``resource/name`` and told as ``name``; ``resource/.default`` asks for
         whatever was consented to.
     subject_claim: the claim that is the same for one person in all tokens.
+    relay_claims: what an error reply's ``claims`` ask of the next login goes on to the caller, whose library knows it.
     errors: causes of error codes that differ from DEFAULT_ERRORS. described_errors: those told apart by their text,
         which is never shown to a caller.
     """
@@ -59,6 +60,7 @@ class Dialect:
     extra_scope: tuple[str, ...] = ()
     qualified_scope: bool = False
     subject_claim: str = "sub"
+    relay_claims: bool = False
     errors: Mapping[str, Cause] = field(default_factory=dict)
     described_errors: tuple[DescribedError, ...] = ()
 

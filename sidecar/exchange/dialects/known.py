@@ -113,6 +113,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             expect_audience="listed",
             qualified_scope=True,
             subject_claim="oid",
+            relay_claims=True,
             errors={"invalid_resource": Cause.TARGET},
             described_errors=(DescribedError("invalid_grant", "AADSTS65001", Cause.STEP_UP),),
         ),

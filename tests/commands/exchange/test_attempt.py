@@ -14,6 +14,7 @@ from sidecar.commands import exchange
 from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
 from sidecar.model.tokens import TOKEN_TYPES
 from sidecar.oauth.jwt import generate_key, sign
+from sidecar.policy import CHECKS
 from tests.support.canary import Canary, search
 from tests.support.scripted import ScriptedServer, granted, refused, replied, scripted_server
 from tests.support.sts import GATEWAY_SECRET, SECRET_CANARY, RunningSts, running_sts
@@ -160,7 +161,7 @@ async def test_one_that_succeeds(desk: Desk) -> None:
     assert (told["subject"]["sub"], told["subject"]["aud"]) == ("alice", "orders-gateway")
     assert told["checks"] == {
         "token": "yes: alice, by trusted issuer corp",
-        **dict.fromkeys(("clients", "max_actor_depth", "require_claims", "require_scope"), "yes"),
+        **dict.fromkeys(CHECKS, "yes"),
     }
     assert told["form"] == [
         ["grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"],
@@ -438,7 +439,7 @@ async def test_our_own_token_that_is_none(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"lifetime": -100}, None),
+        ({"lifetime": -100}, "trusted_issuers.corp.leeway"),
         ({"aud": "other"}, "trusted_issuers.corp.audience"),
         ({"iss": "https://stranger.example"}, "routes.0.subject.issuers"),
         ({"cnf": {"jkt": "x"}}, None),
@@ -450,12 +451,20 @@ async def test_our_own_token_that_is_none(desk: Desk) -> None:
             {"act": {"sub": "a", "act": {"sub": "b", "act": {"sub": "c", "act": {"sub": "d"}}}}},
             "routes.0.subject.max_actor_depth",
         ),
+        ({"may_act": {"sub": "another-gateway"}}, "routes.0.exchange.actor_token"),
+        ({"may_act": "gateway"}, "routes.0.exchange.actor_token"),
     ],
 )
 async def test_a_token_that_is_not_good_here(desk: Desk, changes: dict[str, Any], key: str | None) -> None:
     desk.token = desk.sts.mint(**changes)
     assert await desk.fault() == (CALLER, key)
     assert desk.scripted.asked == []
+
+
+async def test_a_token_that_lets_us_act(desk: Desk) -> None:
+    desk.token = desk.sts.mint(may_act={"sub": "gateway"})
+    told = await desk.with_sts().told()
+    assert (told["outcome"], told["checks"]["may_act"]) == ("issued", "yes")
 
 
 async def test_a_token_that_is_too_plain(desk: Desk) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from sidecar.commands.lint.configuration import Configuration
+from sidecar.commands.lint.rules import chosen
 from sidecar.commands.lint.verdict import Verdict, judge
 from sidecar.config.load import load
 from sidecar.observe.metrics import Metrics
@@ -46,6 +47,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.also: tuple[str, ...] = ()
         (folder / "secret").write_text("s3cret")
 
     def configuration(self, *routes: dict[str, Any], **sections: Any) -> Configuration:
@@ -57,7 +59,7 @@ class Desk:
 
     def verdict(self, *routes: dict[str, Any], **sections: Any) -> Verdict:
         configuration = self.configuration(*routes, **sections)
-        return judge(configuration.loaded, configuration.routes)
+        return judge(configuration.loaded, configuration.routes, chosen(self.also))
 
     def lints(self, *routes: dict[str, Any], **sections: Any) -> list[tuple[str, str]]:
         """What is found in the valid file with these routes and sections: rule and path, sorted."""

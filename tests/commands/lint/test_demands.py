@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.commands.lint.demands import Supersets, laxer_keys
+from sidecar.model.actors import ActorPattern
 from sidecar.model.route import SubjectPolicy
 
 CORP = frozenset({"corp"})
+AGENTS = frozenset({ActorPattern(None, "agent-*")})
 
 
 def policy(**keys: Any) -> SubjectPolicy:
@@ -29,6 +31,21 @@ def policy(**keys: Any) -> SubjectPolicy:
         ({"clients": frozenset("ab")}, {"clients": frozenset("a")}, ["clients"]),
         ({"clients": frozenset("b")}, {"clients": frozenset("a")}, []),
         ({"max_actor_depth": 3}, {"max_actor_depth": 0}, ["max_actor_depth"]),
+        ({}, {"acr_values": ("mfa",)}, ["acr_values"]),
+        ({"acr_values": ("mfa", "pwd")}, {"acr_values": ("mfa",)}, ["acr_values"]),
+        ({"acr_values": ("pwd",)}, {"acr_values": ("mfa",)}, []),
+        ({"acr_values": ("b", "a")}, {"acr_values": ("a", "b")}, []),
+        ({}, {"max_age": 60}, ["max_age"]),
+        ({"max_age": 61}, {"max_age": 60}, ["max_age"]),
+        ({}, {"require_actor": True}, ["require_actor"]),
+        ({}, {"allowed_actors": AGENTS}, ["allowed_actors"]),
+        (
+            {"allowed_actors": AGENTS},
+            {"allowed_actors": frozenset({ActorPattern(None, "agent-7")})},
+            ["allowed_actors"],
+        ),
+        ({"allowed_actors": AGENTS}, {"allowed_actors": frozenset({ActorPattern(None, "bot-7")})}, []),
+        ({"allowed_actors": AGENTS}, {"allowed_actors": frozenset({ActorPattern("https://x", "agent-7")})}, []),
         ({"issuers": frozenset({"corp", "partner"})}, {}, ["issuers"]),
         ({"issuers": frozenset({"partner"})}, {}, []),
         ({}, {"require_scope": ("a",), "clients": frozenset("a")}, ["require_scope", "clients"]),

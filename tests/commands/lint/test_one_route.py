@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from sidecar.commands.lint.one_route import PROBES
-from tests.commands.lint.conftest import Lints, route
+from tests.commands.lint.conftest import Desk, Lints, route
 
 ORDERS = route("orders", "/orders")
 
@@ -78,3 +78,23 @@ def test_an_upstream_in_the_clear(lints: Lints) -> None:
 def test_every_method_on_any_of_many_hosts(lints: Lints, match: dict[str, Any], told: int) -> None:
     found = lints(route("orders", "/orders", match=match))
     assert found == [("wildcard-host-without-methods", "routes.0.match")] * told
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, 1),
+        ({"match": {"methods": ["GET"]}}, 0),
+        ({"match": {"methods": ["GET", "OPTIONS", "PROPFIND"]}}, 0),
+        ({"match": {"methods": ["GET", "POST"]}}, 1),
+        ({"match": {"methods": ["DELETE"]}}, 1),
+        ({"match": {"methods": ["DELETE"]}, "subject": {"max_age": "5m"}}, 0),
+        ({"subject": {"acr_values": ["mfa"]}}, 1),  # it may be of last year
+        ({"exchange": "none", "accept": {"exchange-none": "public"}}, 0),  # exchange-none tells
+    ],
+)
+def test_a_write_after_any_old_login(desk: Desk, changes: dict[str, Any], told: int) -> None:
+    asked = [route("orders", "/orders", **changes), route("reads", "/reads", match={"methods": ["GET"]})]
+    assert desk.lints(*asked) == []  # nobody asked for it
+    desk.also = ("unconfirmed-writes",)
+    assert desk.lints(*asked) == [("unconfirmed-writes", "routes.0.subject.max_age")] * told

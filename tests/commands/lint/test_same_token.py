@@ -23,6 +23,10 @@ A_READ = {"audience": ["a"], "scope": ["read"]}
         ),
         (asking("lax", A_READ), asking("strict", A_READ, require_claims={"tenant": "t"}), "require_claims"),
         (asking("lax", A_READ), asking("strict", A_READ, clients=["c"]), "clients"),
+        (asking("lax", A_READ), asking("strict", A_READ, acr_values=["mfa"]), "acr_values"),
+        (asking("lax", A_READ), asking("strict", A_READ, max_age="5m"), "max_age"),
+        (asking("lax", A_READ), asking("strict", A_READ, require_actor=True), "require_actor"),
+        (asking("lax", A_READ), asking("strict", A_READ, allowed_actors=["agent-*"]), "allowed_actors"),
         # more is asked for with less
         (
             asking("lax", {"audience": ["b", "a"], "scope": ["write", "read"]}),

@@ -50,6 +50,16 @@ def test_an_accept_of_nothing_is_told(desk: Desk) -> None:
     ]
 
 
+def test_what_is_not_looked_for_may_be_accepted_all_the_same(desk: Desk) -> None:
+    accepting = {**ORDERS, "accept": {"unconfirmed-writes": "the desk confirms"}}
+    assert desk.lints(accepting) == []
+    desk.also = ("unconfirmed-writes",)
+    assert (desk.lints(accepting), desk.verdict(accepting).accepted) == ([], 1)
+    assert desk.lints({**accepting, "match": {"path": "/", "methods": ["GET"]}}) == [
+        ("unused-accept", "routes.0.accept.unconfirmed-writes")
+    ]
+
+
 @pytest.mark.parametrize(
     ("place", "accept", "message"),
     [

@@ -54,7 +54,11 @@ def test_what_is_published(teams: Teams) -> None:
 def test_good_files(teams: Teams) -> None:
     teams.text("a/second.yaml", json.dumps({"routes": [route("x"), route("y")]}))
     files = [f"{teams.directory}/a/{name}.yaml" for name in ("routes", "second")]
-    assert check_as_team("a", f"{teams.directory}/house.json", files) == 3
+    loaded = check_as_team("a", f"{teams.directory}/house.json", files)
+    assert [route.name for route in loaded.config.routes] == ["a/orders", "a/x", "a/y"]
+    assert loaded.place(("routes", 2)) == f"{files[1]}:1"
+    section = loaded.config.routes[0]
+    assert (loaded.config.listener_of(section), loaded.config.issuers_of(section)) == ("default", ("corp",))
 
 
 def test_a_teams_mistakes_are_those_that_the_platform_would_tell(teams: Teams) -> None:

@@ -28,6 +28,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("extra_scope", [], ()),
     ("qualified_scope", True, True),
     ("subject_claim", "oid", "oid"),
+    ("relay_claims", True, True),
     ("errors", {"own": "policy"}, {"own": Cause.POLICY}),
     ("described_errors", [DESCRIBED], (DescribedError("invalid_request", "Bad", Cause.POLICY),)),
 ]

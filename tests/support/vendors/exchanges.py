@@ -21,7 +21,7 @@ from sidecar.config.load import load
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import show
 from sidecar.config.tree import Part
-from sidecar.model.refusal import Refused
+from sidecar.model.refusal import Refused, StepUp
 from sidecar.oauth.jwt import jwk_set, sign
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
@@ -49,11 +49,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an exchange. form: what was sent of it, without the credentials and the token's own text."""
+    """What came of an exchange. form: what was sent of it, without the credentials and the token's own text.
+
+    step_up: what the caller's next login is asked to be.
+    """
 
     result: str
     finding: str = ""
     form: tuple[tuple[str, str], ...] = ()
+    step_up: StepUp | None = None
 
 
 #: What a vendor makes of a fault, where that is not what a strict server does: kind and a part of the finding.
@@ -158,8 +162,9 @@ def cases(vendor: type[Vendor]) -> Iterator[Case]:
     else:
         yield asked("nothing expected", {key: value for key, value in usual.items() if key != "expect"})
         yield Case(".default", {**usual, "scope": ["api://orders/.default"]})
-        for unusual, said in (("consent", "invalid_grant"), ("conditional access", "interaction_required")):
-            yield Case(unusual, usual, "step-up-required", f"{said} (step-up)", {"unusual": unusual})
+        yield Case("consent", usual, "step-up-required", "invalid_grant (step-up)", {"unusual": "consent"})
+    another_login = {"unusual": "conditional access"}
+    yield Case("conditional access", usual, "step-up-required", "interaction_required (step-up)", another_login)
     listed = {**usual, "expect": {"audience": _audience(vendor)}}
     wider = {"surplus": {"aud": [*_audience(vendor), "billing-api"]}}
     yield Case("surplus audience", listed, "exchange-unusable", "aud holds 'billing-api'", wider)
@@ -281,10 +286,11 @@ async def carried_out(prepared: Prepared, vendor: Vendor) -> Outcome:
         plan = snapshot.plans["orders"]
         verified = await snapshot.verifier.verify(Credential(caller), plan.route.subject.issuers)
         await plan.carry_out(plan.asker.ask(verified, plan.actor.current() if plan.actor else None), verified, 0.0)
-        result, finding = ISSUED, ""
+        result, finding, step_up = ISSUED, "", None
     except Refused as refused:
-        result, finding = refused.refusal.kind.value, refused.refusal.finding
+        refusal = refused.refusal
+        result, finding, step_up = refusal.kind.value, refusal.finding, refusal.step_up
     finally:
         await snapshot.close()
     sent = [pair for form in vendor.forms for pair in form if pair[0] not in ("client_assertion", "actor_token")]
-    return Outcome(result, finding, tuple(pair for pair in sent if pair[1] != caller))
+    return Outcome(result, finding, tuple(pair for pair in sent if pair[1] != caller), step_up)

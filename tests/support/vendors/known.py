@@ -216,8 +216,6 @@ class EntraID(Vendor):
             raise VendorError(400, "invalid_grant", "AADSTS500133: Assertion is not within its valid time range.")
         if self.state.unusual == "consent":
             raise VendorError(400, "invalid_grant", "AADSTS65001: The user or administrator has not consented")
-        if self.state.unusual == "conditional access":
-            raise VendorError(400, "interaction_required", "AADSTS50079", claims='{"access_token":{}}')
         return peek(form["assertion"][0]).claims
 
     def issued_type(self, _form: dict[str, list[str]]) -> str:

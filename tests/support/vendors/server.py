@@ -87,6 +87,8 @@ class Vendor:
                 raise VendorError(400, "invalid_request", f"{name} is empty or repeated")
             form.setdefault(name, []).append(value)
         self.authenticate(asked, form)
+        if self.state.unusual == "conditional access":
+            raise VendorError(400, "interaction_required", "AADSTS50079", claims='{"access_token":{}}')
         if form.get("grant_type") != [self.grant_type]:
             raise VendorError(400, "unsupported_grant_type")
         subject = self.subject(form)
