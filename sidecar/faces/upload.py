@@ -3,7 +3,6 @@
 What is kept is for one purpose: to send the same request again under a newer token. Nothing is decoded.
 """
 
-import asyncio
 from typing import Final
 
 from sidecar.inbound.server import Incoming
@@ -55,8 +54,7 @@ class Upload:
             self._begin += 1
             return kept[self._begin - 1]
         try:
-            async with asyncio.timeout(self._upstream.send_idle):
-                piece = await self._incoming.read()
+            piece = await self._incoming.read(self._upstream.send_idle)
         except TimeoutError:
             raise refuse(Kind.REQUEST_TIMEOUT, "The request's body stalled.", close=True) from None
         self._taken += len(piece)

@@ -85,13 +85,18 @@ class Incoming:
         """Whether the request has arrived to its end, if not all of it was read yet."""
         return self.content.is_eof()
 
-    async def read(self) -> bytes:
+    async def read(self, seconds: float) -> bytes:
         """Return the next bytes of the request's body, ``b""`` at its end.
 
-        Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller left before its end.
+        TimeoutError: nothing came for so long. Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller
+        left before its end.
         """
+        content = self.content
         try:
-            return await self.content.readany()
+            if (piece := content.read_nowait()) or content.is_eof():
+                return piece  # what is there needs no timer
+            async with asyncio.timeout(seconds):
+                return await content.readany()
         except (PayloadAccessError, ConnectionError):
             raise ClientGone from None
         except (RequestPayloadError, HttpProcessingError):

@@ -19,11 +19,11 @@ class Pieces:
     def __init__(self, *pieces: bytes | None) -> None:
         self._left = list(pieces)
 
-    async def read(self) -> bytes:
+    async def read(self, seconds: float) -> bytes:
         piece = self._left.pop(0) if self._left else b""
         if piece is None:
-            await asyncio.Event().wait()
-            raise AssertionError
+            await asyncio.sleep(seconds)
+            raise TimeoutError
         return piece
 
 

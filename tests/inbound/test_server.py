@@ -36,7 +36,7 @@ async def echo(incoming: Incoming) -> Incoming:
     """Answer with the target, the X-Echo fields and the body, each byte as it came."""
     body = bytearray()
     try:
-        while piece := await incoming.read():
+        while piece := await incoming.read(BOUND):
             body += piece
     except Refused as refused:
         incoming.keep_open = False
@@ -434,13 +434,31 @@ async def test_a_handler_is_cancelled_when_the_caller_leaves() -> None:
             await cancelled.wait()
 
 
+async def test_a_body_that_stalls_is_told_apart_from_one_that_comes_late() -> None:
+    stalled = asyncio.Event()
+
+    async def handle(incoming: Incoming) -> Incoming:
+        assert await incoming.read(BOUND) == b"12345"
+        with pytest.raises(TimeoutError):
+            await incoming.read(0.001)
+        stalled.set()
+        return await echo(incoming)
+
+    async with serving(handle) as (port, _), connected(port) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+        async with asyncio.timeout(BOUND):
+            await stalled.wait()
+            writer.write(b"67890")
+            assert (await reader.readuntil(b"67890")).endswith(b"/|67890")
+
+
 async def test_a_handler_that_reads_is_told_when_the_caller_leaves_within_the_body() -> None:
     reached, told = asyncio.Event(), asyncio.Event()
 
     async def handle(incoming: Incoming) -> Incoming:
         reached.set()
         try:
-            while await incoming.read():
+            while await incoming.read(BOUND):
                 pass
         except (ClientGone, asyncio.CancelledError):
             told.set()
