@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -235,6 +237,33 @@ def test_its_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(wrong)
         assert caught.value.code == 2
+
+
+def test_the_garbage_collector_leaves_alone_what_stays() -> None:
+    program = """
+import gc
+from sidecar.commands import run
+run._settle()
+print(gc.get_freeze_count(), *gc.get_threshold())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=BOUND, check=True)
+    frozen, *thresholds = map(int, done.stdout.split())
+    assert frozen > 0
+    assert thresholds == [*run._COLLECT_AFTER]
+
+
+async def test_it_serves_on_uvloop_where_that_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("uvloop")
+    async with running(tmp_path, SIMPLE.replace("PORT", "9")) as process:
+        await process.ready()
+        assert "/uvloop/" in await asyncio.to_thread(Path(f"/proc/{process.process.pid}/maps").read_text)
+        process.signal()
+        assert (await process.ended())[0] == 0
+
+
+def test_without_uvloop_it_serves_on_asyncios_own_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert run.event_loops() is None
 
 
 async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
