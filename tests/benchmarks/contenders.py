@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Final
 
 from tests.benchmarks import installed
@@ -18,6 +19,7 @@ GATEWAY_CORE: Final = (os.cpu_count() or 1) - 1
 #: Where a program sets a token of its own accord, it sets one as long as a real one.
 TOKEN: Final = "issued." + "t" * 600
 OURS: Final = "sidecar"
+PLAIN: Final = "sidecar, no uvloop"
 RELAY: Final = "aiohttp relay"
 ENVOY: Final = "Envoy"
 NGINX: Final = "nginx"
@@ -43,7 +45,11 @@ class Contender:
     forwards: bool = True
 
 
-def start_ours(stage: Stage, *, routes: int = 1, name: str = OURS) -> Target:
+#: ``python -m sidecar`` where uvloop can't be imported.
+_WITHOUT_UVLOOP: Final = ["-c", "import sys; sys.modules['uvloop'] = None; from sidecar import __main__ as m; m.main()"]
+
+
+def start_ours(stage: Stage, *, routes: int = 1, name: str = OURS, uvloop: bool = True) -> Target:
     """Start our gateway with everything on: verification, cache, receipts to a file, metrics."""
     port = free_port()
     slug = name.replace(" ", "-").replace(",", "")
@@ -77,7 +83,8 @@ def start_ours(stage: Stage, *, routes: int = 1, name: str = OURS) -> Target:
     file = stage.folder / f"{slug}.yaml"
     head = [f"{key}: {json.dumps(value)}" for key, value in tree.items()]
     file.write_text("\n".join([*head, "routes:", *(f"  - {json.dumps(route)}" for route in (own, *others)), ""]))
-    argv = [sys.executable, "-m", "sidecar", "run", "-c", str(file), "--log-level", "WARNING"]
+    program = ["-m", "sidecar"] if uvloop else _WITHOUT_UVLOOP
+    argv = [sys.executable, *program, "run", "-c", str(file), "--log-level", "WARNING"]
     return Target(name, port, stage.start(slug, argv, port, core=GATEWAY_CORE))
 
 
@@ -219,12 +226,14 @@ def _envoy(stage: Stage, port: int) -> dict[str, Any]:
 
 
 def _python() -> str:
-    import aiohttp
-
-    return f"aiohttp {aiohttp.__version__}, Python {sys.version.split()[0]}"
+    return f"aiohttp {metadata.version('aiohttp')}, Python {sys.version.split()[0]}"
 
 
 def _ours() -> str:
+    return f"{_plain()}, uvloop {metadata.version('uvloop')}"
+
+
+def _plain() -> str:
     from sidecar import __version__
 
     return f"{__version__}, {_python()}"
@@ -232,9 +241,12 @@ def _ours() -> str:
 
 CONTENDERS: Final = {
     OURS: Contender("everything on: verification, cache, receipts to a file, metrics", _ours, start_ours),
+    PLAIN: Contender(
+        "the same without the extra `speed`", _plain, lambda stage: start_ours(stage, name=PLAIN, uvloop=False)
+    ),
     ENVOY: Contender(
         "jwt_authn with its cache, one token set by Lua; nothing exchanged or recorded",
-        lambda: installed.version([installed.envoy(), "--version"]).rpartition("version: ")[2],
+        lambda: installed.version([installed.envoy(), "--version"]).partition("version: ")[2].split("/")[1],
         _start_envoy,
     ),
     NGINX: Contender(

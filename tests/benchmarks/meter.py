@@ -17,6 +17,16 @@ def cpu_seconds(pid: int) -> float:
     return total / _TICKS
 
 
+def core_seconds(core: int) -> float:
+    """Return the time that a core has been busy, with whatever."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _waiting, *interrupts = map(int, ticks[:8])
+            return (user + nice + system + sum(interrupts)) / _TICKS
+    return 0.0
+
+
 def resident(pid: int) -> int:
     """Return the bytes of memory that a process and its children hold at present."""
     return sum(_status(each, "VmRSS") for each in _family(pid))

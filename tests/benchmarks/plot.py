@@ -3,13 +3,20 @@
 from html import escape
 from typing import Final
 
-from tests.benchmarks.contenders import CEILING, CONTENDERS, ENVOY, NGINX, OURS, RELAY
+from tests.benchmarks.contenders import CEILING, CONTENDERS, ENVOY, NGINX, OURS, PLAIN, RELAY
 from tests.benchmarks.results import Results
 
 #: Told apart without colour by their order and by the name beside each bar.
-COLOURS: Final = {OURS: "#0b6e4f", ENVOY: "#7a5195", NGINX: "#3b7dd8", RELAY: "#d1495b", CEILING: "#8d99ae"}
+COLOURS: Final = {
+    OURS: "#0b6e4f",
+    PLAIN: "#58a78c",
+    ENVOY: "#7a5195",
+    NGINX: "#3b7dd8",
+    RELAY: "#d1495b",
+    CEILING: "#8d99ae",
+}
 _WIDTH: Final = 860
-_LEFT: Final = 130
+_LEFT: Final = 150
 _RIGHT: Final = 70
 _BAR: Final = 18
 _GROUP_GAP: Final = 40

@@ -14,10 +14,7 @@ def tables(results: Results) -> str:
         _titled("CPU per request, in µs, and ours as a multiple of others'", _cpu(results)),
         _titled("Requests a second", _per_second(results)),
         _titled("Routes in the configuration: CPU per small request, in µs", _routes(results)),
-        _titled(
-            f"Latency added to the upstream's own at {results.latency_rate:,.0f} requests a second, in ms",
-            _latency(results),
-        ),
+        *_latency(results),
         _titled("Cold stampede", _stampede(results)),
         _titled("Memory, in MiB", _memory(results)),
         _titled("Who was measured", _programs(results)),
@@ -49,9 +46,12 @@ def _routes(results: Results) -> str:
     return _table(list(results.routes_cpu_us), [[f"{figure:.0f}" for figure in results.routes_cpu_us.values()]])
 
 
-def _latency(results: Results) -> str:
+def _latency(results: Results) -> list[str]:
+    if not results.latency_ms:
+        return []
+    title = f"Latency added to the upstream's own at {results.latency_rate:,.0f} requests a second, in ms"
     rows = [[who, f"{each['p50']:.2f}", f"{each['p99']:.2f}"] for who, each in results.latency_ms.items()]
-    return _table(["", "p50", "p99"], rows)
+    return [_titled(title, _table(["", "p50", "p99"], rows))]
 
 
 def _stampede(results: Results) -> str:

@@ -47,6 +47,15 @@ def test_tables_say_what_was_not_measured_and_why() -> None:
     assert "ours / nginx" not in text
 
 
+def test_what_others_disturbed_is_left_out() -> None:
+    disturbed = results()
+    disturbed.latency_ms.clear()
+    disturbed.skipped["latency"] = "others were busy"
+    assert "Latency" in tables(results())
+    assert "Latency" not in tables(disturbed)
+    assert "| latency | not measured | others were busy |" in tables(disturbed)
+
+
 def test_every_table_is_a_table() -> None:
     for block in tables(results()).split("\n\n"):
         rows = [line for line in block.splitlines() if line.startswith("|")]
