@@ -71,7 +71,14 @@ class PeerTimeout(PeerError):
 
 
 class PeerReplyUnusable(PeerError):
-    """There is a reply, and it must not be used; ``reason`` is a Flaw."""
+    """There is a reply, and it must not be used; ``reason`` is a Flaw.
+
+    retry_after: seconds for which the peer asks to be left alone (Retry-After with 429 or 5xx); None where it does not.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,8 @@ class PeerClient:
         """Fetch a JSON object of at most 1 MiB. PeerReplyUnusable: also where the status is not 200."""
         reply = await self._request("GET", url, {}, None, MAX_DOCUMENT_BYTES)
         if reply.status != 200:
-            raise PeerReplyUnusable(Flaw.STATUS)
+            busy = reply.status == 429 or reply.status >= 500
+            raise PeerReplyUnusable(Flaw.STATUS, reply.retry_after if busy else None)
         return reply.json_object()
 
     async def close(self) -> None:
@@ -233,8 +241,12 @@ class _Connector(aiohttp.TCPConnector):
     ) -> aiohttp.connector.Connection:
         for _ in range(self.limit + 1):  # so many may be idle, and a new one is clean
             connection = await super().connect(req, traces, timeout)
-            for _ in range(2):  # let what has arrived be seen: one turn of the loop to poll, one to read
-                await asyncio.sleep(0)
+            try:
+                for _ in range(2):  # let what has arrived be seen: one turn of the loop to poll, one to read
+                    await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                connection.close()  # else nobody would
+                raise
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
             connection.close()

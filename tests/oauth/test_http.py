@@ -1,6 +1,7 @@
 """What a peer may do to us, and what becomes of it."""
 
 import asyncio
+import gc
 import gzip
 import logging
 import os
@@ -325,6 +326,20 @@ async def test_a_cancelled_request_gives_its_place_back() -> None:
         assert (await client.post_form(peer.url, [], {})).status == 200
 
 
+async def test_whoever_leaves_at_any_moment_leaves_no_connection_behind() -> None:
+    """A connection that is lost between the pool and the request is a warning, and warnings are errors here."""
+    async with raw_peer(reply(200, {})) as peer, client_for(max_in_flight=1) as client:
+        for moment in range(40):
+            task = asyncio.create_task(client.post_form(peer.url, [], {}))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            del task
+            assert (await client.post_form(peer.url, [], {})).status == 200
+        gc.collect()
+
+
 async def test_a_closed_client_is_unreachable() -> None:
     async with raw_peer(never()) as peer, client_for() as client:
         under_way = asyncio.create_task(client.post_form(peer.url, [], {}))
@@ -571,6 +586,22 @@ async def test_no_secret_is_in_an_error_or_a_log(caplog: pytest.LogCaptureFixtur
             shown += [repr(caught.value), str(caught.value), repr(caught.value.__cause__)]
     text = "\n".join(shown) + caplog.text
     assert not search(text.encode(), secret, token)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (reply(429, b"", Retry_After="7"), 7),
+        (reply(503, b"", Retry_After="7"), 7),
+        (reply(503), None),
+        (reply(404, b"", Retry_After="7"), None),  # it is not there, and that is all it says
+    ],
+)
+async def test_a_document_may_be_asked_for_later(answer: bytes, seconds: float | None) -> None:
+    async with raw_peer(answer) as peer, client_for() as client:
+        with pytest.raises(PeerReplyUnusable) as caught:
+            await client.document(peer.url)
+        assert caught.value.retry_after == seconds
 
 
 async def test_a_document_must_be_ok(caplog: pytest.LogCaptureFixture) -> None:
