@@ -32,7 +32,7 @@ from sidecar.listening import BindError, Listeners, Prepared, Wanted, shown
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
 from sidecar.observe.line_writer import LineWriter, SinkError
-from sidecar.observe.metrics import Metrics
+from sidecar.observe.metrics import Metrics, ServerLoad
 from sidecar.observe.receipts import Receipts
 from sidecar.rotation import LOOK_EVERY, Rotation
 from sidecar.snapshot import Snapshot, build
@@ -112,6 +112,7 @@ class App:
                 await listeners.take(await listeners.prepare(wanted))
         except BindError as error:
             raise StartError(str(error)) from None
+        self.snapshot.start()
         self._ready = True
         log.info("ready", extra={"listeners": {name: shown(address) for name, address in self.addresses.items()}})
 
@@ -132,6 +133,8 @@ class App:
         leaving = [(listeners, listeners.retire(prepared)) for listeners, prepared in changes]
         for listeners, prepared in changes:
             await listeners.take(prepared)
+        await before.stop(snapshot)
+        snapshot.start()
         self._tell_taken()
         drain = self.config.gateway.drain
         for listeners, servers in leaving:
@@ -299,6 +302,7 @@ class App:
         metrics.cache_bytes.set_function(lambda: cache.size)
         metrics.event_loop_lag.set_function(self._lag.worst)
         metrics.watch_upstream_connections(self._upstream_connections)
+        metrics.watch_authorization_servers(self._server_loads)
 
     def _tell_taken(self) -> None:
         """Have the metrics say what the configuration is that is in use."""
@@ -322,6 +326,10 @@ class App:
         for route, pool in self.snapshot.pools.items():
             yield route, "active", pool.active
             yield route, "idle", pool.idle
+
+    def _server_loads(self) -> Iterator[ServerLoad]:
+        for server in self.snapshot.servers.values():
+            yield ServerLoad(server.name, server.in_flight, server.queued, server.breaker)
 
 
 def _context(snapshot: Snapshot, listener: str) -> ssl.SSLContext | None:

@@ -10,7 +10,7 @@ from sidecar.config.loaded import Included
 from sidecar.config.problems import ConfigProblem
 from sidecar.config.schema import Config
 from sidecar.exchange.cache import TokenCache
-from sidecar.faces.admin import CacheStatus, ConfigStatus, RouteStatus, Status
+from sidecar.faces.admin import CacheStatus, ConfigStatus, RouteStatus, ServerStatus, Status
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import Snapshot
 
@@ -43,7 +43,7 @@ def status(
         ready=ready,
         config=config_status,
         routes=tuple(_routes(snapshot, metrics)),
-        authorization_servers=_availability(metrics.authorization_server_available, config.authorization_servers),
+        authorization_servers=dict(_servers(snapshot, metrics)),
         trusted_issuers=_availability(metrics.trusted_issuer_available, config.trusted_issuers),
         cache=CacheStatus(len(cache), cache.size),
         recent_refusals={kind.value: count for kind, count in metrics.recent_refusals().items()},
@@ -60,6 +60,12 @@ def _routes(snapshot: Snapshot, metrics: Metrics) -> Iterator[RouteStatus]:
             sum(counts.requests.values()),
             sum(counts.rejections.values()),
         )
+
+
+def _servers(snapshot: Snapshot, metrics: Metrics) -> Iterator[tuple[str, ServerStatus]]:
+    for name, available in _availability(metrics.authorization_server_available, snapshot.servers).items():
+        server = snapshot.servers[name]
+        yield name, ServerStatus(available, server.breaker.word, server.in_flight, server.queued)
 
 
 def _availability(gauge: Gauge, names: Iterable[str]) -> dict[str, bool | None]:

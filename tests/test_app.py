@@ -256,11 +256,12 @@ async def test_without_the_compiled_parser_nothing_is_served(tmp_path: Path, mon
 EXCHANGING = """
 gateway: {listen: '127.0.0.1:0'}
 trusted_issuers:
-  corp: {issuer: ISSUER, audience: [orders-gateway]}
-  partner: {issuer: 'https://partner.example', audience: [orders-gateway]}
+  corp: {issuer: ISSUER, audience: [orders-gateway], probe: null}
+  partner: {issuer: 'https://partner.example', audience: [orders-gateway], probe: null}
 authorization_servers:
   corp:
     issuer: ISSUER
+    probe: null
     client_auth: {method: client_secret_basic, client_id: gateway, client_secret_file: gateway.secret}
 routes:
   - name: orders
@@ -284,14 +285,15 @@ async def test_the_status_tells_what_goes_on(tmp_path: Path) -> None:
         assert before["ready"] is True
         assert before["config"]["file"] == str(tmp_path / "routes.yaml")
         assert before["config"]["errors"] == []
-        assert before["authorization_servers"] == {"corp": None}
+        server = {"available": None, "breaker": "closed", "in_flight": 0, "queued": 0}
+        assert before["authorization_servers"] == {"corp": server}
         assert before["trusted_issuers"] == {"corp": None, "partner": None}
         assert before["cache"] == {"entries": 0, "bytes": 0}
         token = sts.mint()
         assert [(await it.ask(get(token=token))).status for _ in range(2)] == [200, 200]
         assert (await it.ask(get())).status == 401
         after = await status()
-        assert after["authorization_servers"] == {"corp": True}
+        assert after["authorization_servers"] == {"corp": server | {"available": True}}
         assert after["trusted_issuers"] == {"corp": True, "partner": None}
         assert after["cache"]["entries"] == 1
         assert after["recent_refusals"] == {"missing-token": 1}
@@ -312,6 +314,9 @@ async def test_the_status_tells_what_goes_on(tmp_path: Path) -> None:
             'token_sidecar_upstream_connections{route="orders",state="active"} 0.0',
             'token_sidecar_upstream_connections{route="orders",state="idle"} 1.0',
             'token_sidecar_authorization_server_available{authorization_server="corp"} 1.0',
+            'token_sidecar_exchanges_in_flight{authorization_server="corp"} 0.0',
+            'token_sidecar_exchanges_queued{authorization_server="corp"} 0.0',
+            'token_sidecar_breaker_state{authorization_server="corp"} 0.0',
         ):
             assert line in scrape.splitlines()
         assert token not in json.dumps(after) + scrape

@@ -19,7 +19,9 @@ from sidecar.routing.regions import Region
 from sidecar.snapshot import build
 
 #: Keys of those we speak to that bound time and number, only permit others, or are another way to say one of them.
-_NOT_COMPARED: Final = frozenset({"timeout", "max_in_flight", "keys_stale", "allow_plain_http", "authorization_server"})
+_NOT_COMPARED: Final = frozenset(
+    {"timeout", "max_in_flight", "keys_stale", "probe", "allow_plain_http", "authorization_server"}
+)
 
 
 @dataclass(frozen=True, slots=True)

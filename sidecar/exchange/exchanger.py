@@ -7,6 +7,7 @@ answers all who wait for it at once. Nothing is forwarded under an issued token 
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -17,7 +18,7 @@ from cachetools import LRUCache
 from sidecar.exchange.ask import Ask
 from sidecar.exchange.cache import Entry, TokenCache
 from sidecar.exchange.expect import judge
-from sidecar.exchange.plan import Plan
+from sidecar.exchange.plan import NotAsked, Plan
 from sidecar.exchange.schedule import REFRESH_INTERVAL
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.decision import CacheResult, Exchanged, Grant
@@ -37,9 +38,6 @@ class Journal(Protocol):
 
     def looked_up(self, route: str, result: CacheResult) -> None:
         """Count one lookup."""
-
-    def asking(self, authorization_server: str, change: int) -> None:
-        """Count an exchange that begins (1) or ends (-1)."""
 
     async def exchanged(self, record: Exchanged) -> str:
         """Count an exchange and write its receipt; return what the receipts of its uses will have in common.
@@ -84,6 +82,7 @@ class Exchanger:
         self._clock = clock
         self._jitter = jitter
         self._given_up: LRUCache[bytes, float] = LRUCache(MAX_GIVEN_UP)  # until when not again
+        self._refreshing: Counter[str] = Counter()
         self._flights: dict[tuple[bytes, Expect], asyncio.Task[Entry | Refusal]] = {}
 
     @property
@@ -151,7 +150,7 @@ class Exchanger:
             await asyncio.wait(list(self._flights.values()))
 
     async def close(self) -> None:
-        """End all exchanges under way."""
+        """Break off all exchanges under way; each is written down, since what was sent may have been granted."""
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()
@@ -173,11 +172,20 @@ class Exchanger:
         return outcome, result
 
     def _refresh(self, errand: _Errand, entry: Entry, now: float) -> bool:
-        """Start an exchange in the background where one is due; the entry serves meanwhile."""
+        """Start an exchange in the background where one is due; the entry serves meanwhile.
+
+        Not while it would have to wait, nor where refreshes are half of what the server may be asked at once: whoever
+        has no token yet goes first, and a server that is left alone is.
+        """
         if errand.flight in self._flights:
             return False
+        server = errand.plan.server
+        if not server.ready or 2 * self._refreshing[server.name] >= max(server.max_in_flight, 2):
+            return False
         entry.refresh_at = now + REFRESH_INTERVAL
-        self._fly(errand, CacheResult.REFRESHED)
+        self._refreshing[server.name] += 1
+        flight = self._fly(errand, CacheResult.REFRESHED)
+        flight.add_done_callback(lambda _: self._refreshing.subtract((server.name,)))
         return True
 
     def _fly(self, errand: _Errand, cause: CacheResult) -> asyncio.Task[Entry | Refusal]:
@@ -187,12 +195,16 @@ class Exchanger:
         return flight
 
     async def _exchange(self, errand: _Errand, cause: CacheResult) -> Entry | Refusal:
-        """Make one exchange, write it down, keep what may be kept. Raises nothing but cancellation."""
+        """Make one exchange, write it down, keep what may be kept. Raises nothing but cancellation.
+
+        Cancelled while the server is asked, it is written down as broken off.
+        """
         exchange_id = uuid4().hex
         began = self._clock.monotonic()
         try:
-            outcome = await self._ask(errand, exchange_id)
-            fragment = await self._journal.exchanged(self._record(errand, cause, exchange_id, outcome, began))
+            outcome, asked = await self._ask(errand, exchange_id)
+            record = self._record(errand, cause, exchange_id, outcome, began, asked=asked)
+            fragment = await self._journal.exchanged(record)
         except Refused as refused:
             return refused.refusal
         except Exception as error:  # noqa: BLE001 - as in _ask; what is not on record must not be used
@@ -204,21 +216,29 @@ class Exchanger:
             self.cache.put_refusal(errand.ask.key, outcome, self._clock.monotonic())
         return outcome
 
-    async def _ask(self, errand: _Errand, exchange_id: str) -> Entry | Refusal:
-        server = errand.plan.server.name
-        self._journal.asking(server, 1)
+    async def _ask(self, errand: _Errand, exchange_id: str) -> tuple[Entry | Refusal, bool]:
+        """Return what came of it, and whether the server was asked and had its time to answer."""
         try:
             token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter())
-            return Entry(token, errand.actor, exchange_id, times)
+            return Entry(token, errand.actor, exchange_id, times), True
+        except NotAsked as refused:
+            return refused.refusal, False
         except Refused as refused:
-            return refused.refusal
+            return refused.refusal, True
+        except asyncio.CancelledError:  # by ``close``, and by nobody else
+            return Refusal(Kind.EXCHANGE_UNAVAILABLE, "The gateway stops.", retry_after=1, finding="broken off"), False
         except Exception as error:  # noqa: BLE001 - whoever waits must be answered, whatever broke
-            return _broken_off(errand, error)
-        finally:
-            self._journal.asking(server, -1)
+            return _broken_off(errand, error), True
 
     def _record(
-        self, errand: _Errand, cause: CacheResult, exchange_id: str, outcome: Entry | Refusal, began: float
+        self,
+        errand: _Errand,
+        cause: CacheResult,
+        exchange_id: str,
+        outcome: Entry | Refusal,
+        began: float,
+        *,
+        asked: bool,
     ) -> Exchanged:
         issued = outcome if isinstance(outcome, Entry) else None
         return Exchanged(
@@ -233,6 +253,7 @@ class Exchanger:
             lifetime=issued.schedule.life if issued else 0.0,
             refusal=outcome if isinstance(outcome, Refusal) else None,
             duration=self._clock.monotonic() - began,
+            asked=asked,
         )
 
     def _keep(self, ask: Ask, entry: Entry) -> None:

@@ -24,6 +24,8 @@ from sidecar.oauth.jwt import JWTError
 from sidecar.oauth.server import (
     AuthorizationServer,
     ErrorReply,
+    ServerError,
+    ServerNotAsked,
     ServerOverloaded,
     ServerReplyUnusable,
     ServerTimeout,
@@ -39,6 +41,10 @@ _SENTENCES: Final[Mapping[Kind, str]] = {
     Kind.EXCHANGE_MISCONFIGURED: "The gateway is not set up rightly at the authorization server.",
 }
 _UNUSABLE: Final = "The authorization server's reply can't be used."
+
+
+class NotAsked(Refused):
+    """A refusal without anything sent: the server is left alone, or too many wait for it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +80,12 @@ class Plan:
     async def carry_out(self, ask: Ask, subject: Subject, jitter: float) -> tuple[IssuedToken, Schedule]:
         """Ask the server once, and return a token that passed every check, with its times.
 
-        Refused: with the kind that the failure maps to.
+        Refused: with the kind that the failure maps to; NotAsked where nothing was sent.
         """
         try:
-            answer = await self.server.token_request(ask.form)
-        except ServerUnavailable as error:
-            raise refuse(
-                Kind.EXCHANGE_UNAVAILABLE,
-                _SENTENCES[Kind.EXCHANGE_UNAVAILABLE],
-                retry_after=error.retry_after,
-                finding=error.reason,
-            ) from None
-        except ServerOverloaded:
-            raise refuse(Kind.OVERLOADED, "Too many exchanges are waiting.", retry_after=1) from None
-        except ServerTimeout:
-            raise refuse(Kind.EXCHANGE_TIMEOUT, "The authorization server did not answer in time.") from None
-        except ServerReplyUnusable as error:
-            key = self._server_key("token_endpoint") if error.astray else ()
-            raise refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason, key=key) from None
+            answer = await self.server.token_request(ask.form, ask.key)
+        except ServerError as error:
+            raise self._failure(error) from None
         if isinstance(answer, ErrorReply):
             raise self._refusal_of(answer, subject)
         signed = peek_issued(answer.members)
@@ -137,6 +131,26 @@ class Plan:
             retry_after=1 if kind is Kind.EXCHANGE_UNAVAILABLE else None,
             step_up=wanted(answer.login, self.dialect) if kind is Kind.STEP_UP_REQUIRED else None,
         )
+
+    def _failure(self, error: ServerError) -> Refused:
+        """The refusal that a failure of the server, or our own restraint, maps to."""
+        match error:
+            case ServerUnavailable():
+                refused = refuse(
+                    Kind.EXCHANGE_UNAVAILABLE,
+                    _SENTENCES[Kind.EXCHANGE_UNAVAILABLE],
+                    retry_after=error.retry_after,
+                    finding=error.reason,
+                )
+            case ServerOverloaded():
+                refused = refuse(Kind.OVERLOADED, "Too many exchanges are waiting.", retry_after=1)
+            case ServerTimeout():
+                refused = refuse(Kind.EXCHANGE_TIMEOUT, "The authorization server did not answer in time.")
+            case _:
+                astray = isinstance(error, ServerReplyUnusable) and error.astray
+                key = self._server_key("token_endpoint") if astray else ()
+                refused = refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason, key=key)
+        return NotAsked(refused.refusal) if isinstance(error, ServerNotAsked | ServerOverloaded) else refused
 
     def _server_key(self, *key: str) -> tuple[str, ...]:
         return ("authorization_servers", self.exchange.authorization_server, *key)

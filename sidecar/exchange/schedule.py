@@ -13,6 +13,8 @@ from typing import Final
 MARGIN_SHARE: Final = 0.2
 #: A token that lives no longer serves the request it was asked for, and those that waited with it.
 SHORTEST_KEPT: Final = 1.0
+#: So long serves a token that was issued for a subject token past its ``exp``.
+AFTER_THE_END: Final = 1.0
 #: One key is refreshed at most this often: a server that gives short tokens is not asked in a loop.
 REFRESH_INTERVAL: Final = 10.0
 #: Refreshes are spread by this part of the time to them, so that tokens got together are not renewed together.
@@ -64,13 +66,16 @@ def schedule(
     expires_in: of the reply (RFC 6749 §5.1), None where it is missing.
     issued_exp: ``exp`` of the issued token, None where it can't be read.
     subject_exp: ``exp`` of the subject token: a cap without margin, since the server won't tell us (RFC 8693 §2.1).
+        Where it lies before sent_wall, the cap is AFTER_THE_END.
     jitter: a random number from -1 to 1.
     """
     said = [life for life in (expires_in, None if issued_exp is None else issued_exp - sent_wall) if life is not None]
     life = min([*(said or [lifetimes.default_lifetime]), lifetimes.max_lifetime])
     subject_end = sent + (subject_exp - sent_wall)
     usable_until = sent + life - max(0.0, min(lifetimes.early_expiry, MARGIN_SHARE * life))
-    deadline = min(usable_until, subject_end)
+    # Past its end a subject token is still taken for as long as clocks may differ. What the server gives for it then
+    # serves all requests of one moment, else each of them would cost an exchange.
+    deadline = min(usable_until, subject_end if subject_end > sent else sent + AFTER_THE_END)
 
     refresh_at = math.inf
     if usable_until < subject_end:

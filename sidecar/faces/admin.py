@@ -58,6 +58,19 @@ class RouteStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One authorization server. available: None where nobody asked yet; in_flight, queued: exchanges.
+
+    breaker: ``closed``, ``half-open`` or ``open``.
+    """
+
+    available: bool | None
+    breaker: str
+    in_flight: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
 class CacheStatus:
     """What the cache of issued tokens holds."""
 
@@ -67,7 +80,7 @@ class CacheStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What ``/status`` shows, member by member. Availability is None where nobody asked yet.
+    """What ``/status`` shows, member by member. trusted_issuers: None where nobody asked yet.
 
     recent_refusals: by kind, over the last 15 minutes.
     """
@@ -77,7 +90,7 @@ class Status:
     ready: bool
     config: ConfigStatus
     routes: tuple[RouteStatus, ...]
-    authorization_servers: Mapping[str, bool | None]
+    authorization_servers: Mapping[str, ServerStatus]
     trusted_issuers: Mapping[str, bool | None]
     cache: CacheStatus
     recent_refusals: Mapping[str, int]

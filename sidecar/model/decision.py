@@ -26,6 +26,7 @@ class Exchanged:
     request: the one that caused it; others may have waited for it. exchange: what was asked for.
     cache: MISS, or REFRESHED for one ahead of time.
     issued: None where it failed; refusal: None where it did not. lifetime, duration: seconds.
+    asked: whether the server was asked and had its time to answer; else this says nothing of the server.
     """
 
     exchange_id: str
@@ -39,6 +40,7 @@ class Exchanged:
     lifetime: float
     refusal: Refusal | None
     duration: float
+    asked: bool
 
 
 @dataclass(frozen=True, slots=True)

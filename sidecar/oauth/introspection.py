@@ -92,6 +92,10 @@ class Introspection:
             flight.add_done_callback(lambda done: self._landed(digest, done))
         return (await asyncio.shield(flight)).claims
 
+    async def look(self) -> bool | None:
+        """Look whether the server is there, without asking about a token; None where that says nothing."""
+        return await self._server.look()
+
     async def close(self) -> None:
         """Give up all questions under way."""
         flights = list(self._flights.values())
@@ -106,7 +110,7 @@ class Introspection:
 
     async def _ask(self, token: str, digest: bytes) -> _Answer:
         try:
-            answer = await self._answer(token)
+            answer = await self._answer(token, digest)
         except IntrospectionUnavailable:
             self._tell("failure")
             raise
@@ -115,9 +119,9 @@ class Introspection:
         (self._inactive if answer.claims is None else self._active)[digest] = answer
         return answer
 
-    async def _answer(self, token: str) -> _Answer:
+    async def _answer(self, token: str, digest: bytes) -> _Answer:
         try:
-            reply = await self._server.token_request([("token", token), *self._hint])
+            reply = await self._server.token_request([("token", token), *self._hint], digest)
         except ServerUnavailable as error:
             raise IntrospectionUnavailable(error.retry_after, f"introspection: {error.reason}") from None
         except ServerError as error:

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.oauth import jwt
 from sidecar.oauth.flight import Flight
-from sidecar.oauth.http import MAX_DOCUMENT_BYTES, PeerClient, PeerError
+from sidecar.oauth.http import MAX_DOCUMENT_BYTES, PeerClient, PeerError, PeerReplyUnusable
 from sidecar.oauth.jwt import KeyFormatError, SignedToken, UnknownKeyError, VerificationKeys, strict_json
 from sidecar.oauth.metadata import MetadataSource, MetadataUnavailable
 from sidecar.rotation import FileError, read_file
@@ -32,7 +32,14 @@ class IssuerUnavailable(Exception):
 
 
 class KeysUnavailable(Exception):
-    """A set can't be had just now. The message is constant, but for a configured file's name."""
+    """A set can't be had just now. The message is constant, but for a configured file's name.
+
+    retry_after: seconds for which whoever has it asks to be left alone, or None.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class KeyLocation(Protocol):
@@ -62,7 +69,8 @@ class PublishedKeys:
                 raise KeysUnavailable("metadata: no jwks_uri")
             return await self._client.document(uri)
         except PeerError as error:
-            raise KeysUnavailable(f"keys: {error.reason}") from None
+            retry_after = error.retry_after if isinstance(error, PeerReplyUnusable) else None
+            raise KeysUnavailable(f"keys: {error.reason}", retry_after) from None
         except MetadataUnavailable as error:
             raise KeysUnavailable(error.reason) from None
 
@@ -160,6 +168,15 @@ class KeySource:
                 raise
         return jwt.verify(token, newer, algorithms)
 
+    async def look(self) -> bool:
+        """Look at the set, however fresh it is, and return whether that worked.
+
+        Not more often than after failures it may be: then it is what the last look told.
+        """
+        self._flight.start()
+        await self._flight.join()
+        return self._available
+
     async def close(self) -> None:
         """Give up a look under way."""
         await self._flight.close()
@@ -181,6 +198,8 @@ class KeySource:
         except (KeysUnavailable, KeyFormatError) as error:
             self._reason = str(error)
             self._available = False
+            if isinstance(error, KeysUnavailable) and error.retry_after is not None:
+                self._flight.hold(error.retry_after)
         else:
             now = self._clock.monotonic()
             self._look_at = now + self._location.max_age * _RANDOM.uniform(0.9, 1.1)

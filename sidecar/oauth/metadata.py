@@ -72,6 +72,7 @@ class MetadataSource:
         self._flight = Flight(self._read, clock)
         self._metadata: ServerMetadata | None = None
         self._read_at = float("-inf")
+        self._available = False
         self._reason = "metadata was not read yet"
 
     async def metadata(self) -> ServerMetadata:
@@ -84,17 +85,33 @@ class MetadataSource:
             raise MetadataUnavailable(self._flight.retry_after, self._reason)
         return self._metadata
 
+    async def look(self) -> bool:
+        """Read the document again, however old it is, and return whether that worked.
+
+        Not more often than after failures it may be: then it is what the last one told.
+        """
+        self._flight.start()
+        await self._flight.join()
+        return self._available
+
     async def close(self) -> None:
         """Give up a fetch under way."""
         await self._flight.close()
 
     async def _read(self) -> bool:
+        self._available = await self._found()
+        return self._available
+
+    async def _found(self) -> bool:
         reason = ""
         for location in self._locations:
             try:
                 metadata = read_metadata(await self._client.document(location), self._issuer, location)
             except PeerReplyUnusable as error:
                 reason = reason or error.reason  # not here: the next place may have it
+                if error.retry_after is not None:
+                    self._flight.hold(error.retry_after)
+                    break
             except MetadataError as error:
                 reason = str(error)
             except PeerError as error:

@@ -35,10 +35,6 @@ class Journal:
         """Count one question to the cache of issued tokens."""
         self.metrics.route(route).cache_lookup(result)
 
-    def asking(self, authorization_server: str, change: int) -> None:
-        """Count an exchange that begins (1) or ends (-1)."""
-        self.metrics.exchanges_in_flight.labels(authorization_server).inc(change)
-
     async def exchanged(self, record: Exchanged) -> str:
         """Count an exchange and write its receipt; return what the receipts of its uses have in common.
 
@@ -47,8 +43,8 @@ class Journal:
         server = record.exchange.authorization_server
         kind = record.refusal.kind if record.refusal is not None else None
         self.metrics.route(record.route.name).exchange(server, kind)
-        self.metrics.exchange_duration.labels(server).observe(record.duration)
-        if kind is not Kind.OVERLOADED:  # our own queue was full: nobody was asked
+        if record.asked:
+            self.metrics.exchange_duration.labels(server).observe(record.duration)
             self.metrics.authorization_server_available.labels(server).set(kind not in _SERVER_DOWN)
         fragment = self.receipts.fragment(
             Standing(

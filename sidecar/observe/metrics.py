@@ -6,6 +6,7 @@ the rule that a name which left the configuration takes its series along. Each g
 
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -35,6 +36,16 @@ NO_ROUTE: Final = "none"
 UpstreamConnections = Iterable[tuple[str, str, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """How one authorization server is used now. breaker: 0 closed, 1 half-open, 2 open."""
+
+    name: str
+    in_flight: int
+    queued: int
+    breaker: int
+
+
 class Metrics:
     """The metrics of one gateway.
 
@@ -49,6 +60,7 @@ class Metrics:
         self._routes: dict[str, RouteMetrics] = {}
         self._recent = RecentRefusals(clock)
         self._upstream_connections: Callable[[], UpstreamConnections] = tuple
+        self._server_loads: Callable[[], Iterable[ServerLoad]] = tuple
         registry.register(_Live(self._collect))
         self.requests_in_flight = Gauge(
             "token_sidecar_requests_in_flight", "Requests that wait for the head of their answer.", registry=registry
@@ -60,12 +72,9 @@ class Metrics:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
-        self.exchanges_in_flight = Gauge(
-            "token_sidecar_exchanges_in_flight", "Exchanges under way.", ("authorization_server",), registry=registry
-        )
         self.authorization_server_available = Gauge(
             "token_sidecar_authorization_server_available",
-            "1 when it last answered, 0 when it did not.",
+            "1 when it last answered, an exchange or a look at its metadata; 0 when it did not.",
             ("authorization_server",),
             registry=registry,
         )
@@ -137,6 +146,10 @@ class Metrics:
         """Have open upstream connections counted by ``count`` at each scrape."""
         self._upstream_connections = count
 
+    def watch_authorization_servers(self, loads: Callable[[], Iterable[ServerLoad]]) -> None:
+        """Have ``loads`` tell at each scrape how each authorization server is used."""
+        self._server_loads = loads
+
     def define(
         self,
         *,
@@ -157,9 +170,7 @@ class Metrics:
                 route.exchanges[server, SUCCESS] += 0
         for server in authorization_servers:
             self.exchange_duration.labels(server)
-            self.exchanges_in_flight.labels(server)
         _forget_others(self.exchange_duration, "authorization_server", authorization_servers)
-        _forget_others(self.exchanges_in_flight, "authorization_server", authorization_servers)
         _forget_others(self.authorization_server_available, "authorization_server", authorization_servers)
         _forget_others(self.trusted_issuer_available, "issuer", trusted_issuers)
         _forget_others(self.jwks_refreshes, "issuer", trusted_issuers)
@@ -196,7 +207,25 @@ class Metrics:
         for route, state, number in self._upstream_connections():
             connections.add_metric((route, state), number)
         yield connections
+        yield from self._of_servers()
         yield from families(self._routes)
+
+    def _of_servers(self) -> Iterator[Metric]:
+        names = ("authorization_server",)
+        in_flight = GaugeMetricFamily("token_sidecar_exchanges_in_flight", "Exchanges under way.", labels=names)
+        queued = GaugeMetricFamily(
+            "token_sidecar_exchanges_queued", "Exchanges that wait for their turn.", labels=names
+        )
+        breaker = GaugeMetricFamily(
+            "token_sidecar_breaker_state",
+            "0 closed: exchanges go on. 1 half-open: the next one decides. 2 open: none is sent, or one that decides.",
+            labels=names,
+        )
+        for load in self._server_loads():
+            in_flight.add_metric((load.name,), load.in_flight)
+            queued.add_metric((load.name,), load.queued)
+            breaker.add_metric((load.name,), load.breaker)
+        yield from (in_flight, queued, breaker)
 
 
 class _Live(Collector):

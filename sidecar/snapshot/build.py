@@ -20,6 +20,8 @@ from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
 from sidecar.model.route import Exchange, Route
 from sidecar.model.tokens import Subject
+from sidecar.oauth.probe import Probe
+from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
 from sidecar.rotation import Rotation
 from sidecar.routing.precedence import conflicts
@@ -39,9 +41,9 @@ class Snapshot:
     """Everything requests are decided by.
 
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
-    route and trusted issuer, where the issuer chooses the authorization server.
+    route and trusted issuer, where the issuer chooses the authorization server. servers: by name.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``.
-    in_use: entered by whoever decides on a request, until the head of its response is there.
+    probes: by peer. in_use: entered by whoever decides on a request, until the head of its response is there.
     """
 
     listeners: Mapping[str, Listener]
@@ -52,10 +54,12 @@ class Snapshot:
     plans: Mapping[str, Plan]
     plans_by_issuer: Mapping[tuple[str, str], Plan]
     pools: Mapping[str, Pool]
+    servers: Mapping[str, AuthorizationServer]
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
     trusted_proxies: Sequence[Network]
     parts: Parts = field(repr=False)
+    probes: Mapping[str, Probe] = field(repr=False)
     in_use: InUse = field(default_factory=InUse, repr=False)
 
     def trusts(self, peer: str | None) -> bool:
@@ -73,11 +77,24 @@ class Snapshot:
             return self.plans_by_issuer[route.name, subject.issuer]
         return self.plans[route.name]
 
+    def start(self) -> None:
+        """Begin to look at those we speak to, in the background. Needs a running event loop."""
+        for probe in self.probes.values():
+            probe.start()
+
+    async def stop(self, after: "Snapshot | None" = None) -> None:
+        """End the looks that the following one did not take over."""
+        kept = set(map(id, after.probes.values())) if after is not None else set()
+        for probe in self.probes.values():
+            if id(probe) not in kept:
+                await probe.close()
+
     async def close(self, after: "Snapshot | None" = None, grace: float | None = None) -> None:
         """Close all connections that this snapshot's peers hold, but for those that the following one took over.
 
         Pools wait for responses under way, for at most ``grace`` seconds, and cut off what is left then.
         """
+        await self.stop(after)
         kept = set(map(id, after.pools.values())) if after is not None else set()
         pools = [pool for pool in self.pools.values() if id(pool) not in kept]
         closing = [asyncio.create_task(pool.close()) for pool in pools]
@@ -133,10 +150,12 @@ def build(
             for issuer, exchange in route.by_issuer
         },
         pools=pools,
+        servers=peers.servers,
         guarded=GUARDED | _credentials(compiled),
         credentials=_credentials(compiled),
         trusted_proxies=loaded.config.gateway.trusted_proxies,
         parts=parts,
+        probes=peers.probes,
     )
 
 
@@ -200,7 +219,7 @@ def _counted(loaded: Loaded, section: ServerSection) -> str:
         for issuer in config.trusted_issuers.values()
         if config.issuer_of(issuer) == section.issuer
     ]
-    settings = replace(section, timeout=0, max_in_flight=0)  # these only decide how it is asked
+    settings = replace(section, timeout=0, max_in_flight=0, probe=None)  # these only decide how it is asked
     return repr((settings, keys, config.cache.max_lifetime))
 
 

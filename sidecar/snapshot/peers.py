@@ -6,11 +6,13 @@ gateway starts with everything down. Whatever is kept open or remembered is a pa
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
+
+from prometheus_client import Gauge
 
 from sidecar.caller.profiles import Profile
 from sidecar.caller.verify import TrustedIssuer
@@ -29,6 +31,7 @@ from sidecar.oauth.introspection import Introspection
 from sidecar.oauth.jwks import FileKeys, KeyLocation, KeySource, PublishedKeys
 from sidecar.oauth.jwt import DEFAULT_ALGORITHMS
 from sidecar.oauth.metadata import MetadataSource
+from sidecar.oauth.probe import Probe
 from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
 from sidecar.rotation import FileError, Rotated, Rotation
@@ -48,13 +51,14 @@ SERVER_KEYS_STALE: Final = 24 * 3600.0
 
 @dataclass(slots=True)
 class Peers:
-    """Those we speak to, by their names in the file; issued_keys by ``iss``."""
+    """Those we speak to, by their names in the file; issued_keys by ``iss``. probes: by peer; to be started."""
 
     issuers: dict[str, TrustedIssuer] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=dict)
     servers: dict[str, AuthorizationServer] = field(default_factory=dict)
     workload_tokens: dict[str, WorkloadTokenFile] = field(default_factory=dict)
     issued_keys: dict[str, IssuedKeys] = field(default_factory=dict)
+    probes: dict[str, Probe] = field(default_factory=dict)
     problems: list[ConfigProblem] = field(default_factory=list)
 
 
@@ -152,6 +156,8 @@ class _Compiler:
                 ),
                 KeySource.close,
             )
+            if section.probe is not None:
+                self._probe(peer, section.probe, keys, keys.look)
             self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
         token_type = self._loaded.config.token_type_of(section)
         asked = None
@@ -222,7 +228,10 @@ class _Compiler:
             )
 
         made_of = (where, client, client_auth, token_type, section.max_age)
-        return self._parts.keep(("introspection", peer), made_of, make, Introspection.close)
+        introspection = self._parts.keep(("introspection", peer), made_of, make, Introspection.close)
+        if issuer.probe is not None and issuer.token_profile == "opaque":  # there are no keys to look at
+            self._probe(peer, issuer.probe, introspection, _look(introspection.look, available, name))
+        return introspection
 
     def _server(self, name: str, section: schema.AuthorizationServer) -> None:
         path = ("authorization_servers", name, "client_auth")
@@ -237,9 +246,9 @@ class _Compiler:
             endpoint = TokenEndpoint(section.token_endpoint, section.issuer)
         if endpoint is None:
             raise ValueError("needs an issuer, a discovery_url or a token_endpoint")
-        self._peers.servers[name] = self._parts.keep(
+        server = self._peers.servers[name] = self._parts.keep(
             ("server", name),
-            (endpoint, client, client_auth, section),
+            (endpoint, client, client_auth, replace(section, probe=None)),
             lambda: AuthorizationServer(
                 name,
                 endpoint=endpoint,
@@ -250,6 +259,9 @@ class _Compiler:
                 clock=self._clock,
             ),
         )
+        if section.probe is not None:
+            available = self._metrics.authorization_server_available
+            self._probe(peer, section.probe, server, _look(server.look, available, name))
         if metadata is not None and section.issuer is not None and section.issuer not in self._peers.issued_keys:
             documents = self._documents(peer, "keys", tls)
             keys = self._parts.keep(
@@ -259,6 +271,9 @@ class _Compiler:
                 KeySource.close,
             )
             self._peers.issued_keys[section.issuer] = IssuedKeys(keys, DEFAULT_ALGORITHMS)
+
+    def _probe(self, peer: str, every: float, made_of: object, look: Callable[[], Awaitable[object]]) -> None:
+        self._peers.probes[peer] = self._parts.keep(("probe", peer), (every, made_of), lambda: Probe(every, look))
 
     def _client_auth(
         self, path: Path, section: schema.ClientAuth, peer: schema.PeerTLS | None, dialect: Dialect
@@ -324,3 +339,13 @@ def _dialect(section: schema.AuthorizationServer) -> Dialect:
     """The server's dialect, with the file's grant and switches."""
     dialect = with_overrides(DIALECTS[section.dialect], section.dialect_overrides)
     return replace(dialect, grant=section.grant or dialect.grant)
+
+
+def _look(look: Callable[[], Awaitable[bool | None]], available: Gauge, name: str) -> Callable[[], Awaitable[None]]:
+    """A look, and what a gauge makes of it."""
+
+    async def looked() -> None:
+        if (there := await look()) is not None:
+            available.labels(name).set(there)
+
+    return looked

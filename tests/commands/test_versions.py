@@ -111,6 +111,7 @@ def test_a_name_that_stands_for_another_one(tmp_path: Path, old: str, new: str, 
     [
         ("timeout: 2s", "max_in_flight: 5"),
         ("keys_stale: 1h", "keys_stale: 2h"),
+        ("keys_stale: 1h", "probe: 5m"),
         ("https://idle.example", "https://other.example"),
         ("issuer: 'https://login.example', aud", "authorization_server: corp, aud"),
     ],

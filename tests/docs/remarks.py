@@ -96,6 +96,10 @@ metadata; only one of `discovery_url`, `jwks_uri` and `jwks_file` may stand inst
 is dead as soon as the set was read again; `keys_stale` is about an issuer that can't be reached, not about removed
 keys.
 
+`probe` looks at the keys now and then, so that the first user need not wait for them and
+`token_sidecar_trusted_issuer_available` knows of an outage before anybody notices. An issuer whose keys were never
+reached is 503, not a bad token. A token with an unknown `kid` causes one look in 30 seconds at most.
+
 `token_profile` says which of an issuer's tokens callers present:
 
 - `jwt`: access tokens as most servers issue them. What is visibly an ID, refresh or logout token is refused.
@@ -108,7 +112,8 @@ keys.
 A JWT goes to the issuer that its `iss` names and is shown to no other. What has no `iss` to read goes to the route's
 opaque issuer, of which there can be only one.
 
-`leeway` forgives clocks that differ when a token is checked; it never makes an issued token live longer.
+`leeway` forgives clocks that differ when a token is checked; what is issued for a token past its `exp` serves for one
+second, so that not every request costs an exchange.
 """,
     "trusted_issuers.NAME.introspection": """
 The issuer is asked (RFC 7662) about each token, and believed for `max_age`, never past the token's `exp`. It has to say
@@ -123,6 +128,13 @@ Give `issuer`, `discovery_url` or `token_endpoint`. With `issuer` alone, the met
 
 `timeout` covers the whole exchange, with discovery and one retry. Above `max_in_flight`, as many again wait; the next
 ones get 503. `default_lifetime` is used only where the server says nothing: keep it short.
+
+A server that fails five exchanges in a row, or half of the last twenty, over at least three different asks, is left
+alone: callers without a cached token get 503 at once, and about once a second one exchange is let through to see.
+`token_sidecar_breaker_state` tells. A server that answers 429, or 5xx with `Retry-After`, is asked nothing until then,
+a minute at most. Cached tokens serve all the while.
+
+`probe` looks at the metadata now and then; a server given by its `token_endpoint` alone has none to look at.
 
 `dialect` says how the server departs from RFC 8693; [Authorization servers](authorization-servers.md) tells what each
 one does, how that is known, and how to route to it. `dialect_overrides` changes a single

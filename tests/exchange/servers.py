@@ -39,27 +39,36 @@ def granted(form: Form, **changes: Any) -> dict[str, Any]:
 class FakeServer:
     """The answers are what ``answer`` makes of the form; while ``gate`` is not set, nobody is answered.
 
-    latency: seconds that pass on the clock while it answers.
+    latency: seconds that pass on the clock while it answers. ready: as of ``AuthorizationServer``.
     """
 
     name = "corp"
+    max_in_flight = 64
 
     def __init__(self, time: FakeClock) -> None:
         self.answer: Callable[[Form], Answer] = granted
         self.asked: list[Form] = []
+        self.keys: list[bytes] = []
         self.asked_at: list[float] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.latency = 0.0
+        self.ready = True
+        self.under_way = 0
         self._time = time
 
-    async def token_request(self, pairs: Sequence[tuple[str, str]]) -> TokenReply | ErrorReply:
+    async def token_request(self, pairs: Sequence[tuple[str, str]], key: bytes) -> TokenReply | ErrorReply:
         """Count, wait at the gate, answer."""
         form = dict(pairs)
         self.asked.append(form)
+        self.keys.append(key)
         self.asked_at.append(self._time.monotonic)
         sent, sent_wall = self._time.monotonic, self._time.wall
-        await self.gate.wait()
+        self.under_way += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.under_way -= 1
         self._time.advance(self.latency)
         answer = self.answer(form)
         if isinstance(answer, Exception):

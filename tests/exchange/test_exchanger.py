@@ -23,7 +23,7 @@ from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Expect, Expected
 from sidecar.model.tokens import JWT, Subject
 from sidecar.oauth.jwt import generate_key, sign
-from sidecar.oauth.server import ErrorReply, ServerTimeout, ServerUnavailable
+from sidecar.oauth.server import ErrorReply, ServerNotAsked, ServerOverloaded, ServerTimeout, ServerUnavailable
 from tests.exchange.servers import Answer, FakeServer, Form, granted, plan, token_for
 from tests.support.clock import FakeClock
 from tests.support.values import exchange, request, route, subject
@@ -40,17 +40,12 @@ class Book:
     def __init__(self) -> None:
         self.lookups: list[tuple[str, CacheResult]] = []
         self.records: list[Exchanged] = []
-        self.under_way = 0
         self.failure: Exception | None = None
         self.hold = asyncio.Event()
         self.hold.set()
 
     def looked_up(self, route: str, result: CacheResult) -> None:
         self.lookups.append((route, result))
-
-    def asking(self, authorization_server: str, change: int) -> None:
-        assert authorization_server == "corp"
-        self.under_way += change
 
     async def exchanged(self, record: Exchanged) -> str:
         await self.hold.wait()
@@ -136,7 +131,7 @@ async def test_a_miss_is_a_grant_with_everything_about_it(rig: Rig) -> None:
     assert (record.cache, record.issued, record.refusal, record.lifetime) == (MISS, grant.token, None, 300)
     assert record.duration == pytest.approx(0.25)
     assert (record.route, record.subject, record.actor) == (rig.plan.route, who, None)
-    assert rig.book.under_way == rig.exchanger.in_flight == 0
+    assert rig.server.under_way == rig.exchanger.in_flight == 0
 
 
 async def test_a_hit_is_the_same_token_without_waiting(rig: Rig) -> None:
@@ -347,12 +342,12 @@ async def test_a_thousand_at_once_are_one_exchange(rig: Rig) -> None:
     rig.server.gate.clear()
     waiting = [rig.start(rig.subject()) for _ in range(1000)]
     await ticks()
-    assert (rig.exchanges, rig.exchanger.in_flight, rig.book.under_way) == (1, 1, 1)
+    assert (rig.exchanges, rig.exchanger.in_flight, rig.server.under_way) == (1, 1, 1)
     rig.server.gate.set()
     grants = await asyncio.gather(*waiting)
     assert {grant.token.token for grant in grants} == {token_for("alice")}
     assert Counter(rig.book.results) == {MISS: 1, COALESCED: 999}
-    assert (rig.exchanges, len(rig.book.records), rig.exchanger.in_flight, rig.book.under_way) == (1, 1, 0, 0)
+    assert (rig.exchanges, len(rig.book.records), rig.exchanger.in_flight, rig.server.under_way) == (1, 1, 0, 0)
 
 
 async def _at_once(rig: Rig) -> None:
@@ -362,14 +357,14 @@ async def _at_once(rig: Rig) -> None:
 
 async def _at_the_server(rig: Rig) -> None:
     await ticks()
-    assert rig.book.under_way == 1
+    assert rig.server.under_way == 1
 
 
 async def _at_the_receipt(rig: Rig) -> None:
     rig.book.hold.clear()
     rig.server.gate.set()
     await ticks(10)
-    assert (rig.exchanges, rig.book.under_way, rig.book.records) == (1, 0, [])
+    assert (rig.exchanges, rig.server.under_way, rig.book.records) == (1, 0, [])
 
 
 @pytest.mark.parametrize("moment", [_at_once, _at_the_server, _at_the_receipt])
@@ -390,7 +385,7 @@ async def test_a_leader_that_leaves_breaks_it_for_nobody(
     assert {grant.token.token for grant in await asyncio.gather(*others)} <= {token_for("alice")}
     await settled(rig)
     assert (await rig.get(rig.subject())).cache is HIT  # what was paid for is kept
-    assert (rig.exchanges, len(rig.book.records), rig.book.under_way) == (1, 1, 0)
+    assert (rig.exchanges, len(rig.book.records), rig.server.under_way) == (1, 1, 0)
 
 
 async def test_a_failure_answers_all_who_wait(rig: Rig) -> None:
@@ -430,7 +425,7 @@ async def test_whatever_breaks_everybody_is_answered_and_nothing_is_stuck(
     for outcome in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(outcome, Refused)
         assert (outcome.refusal.kind, outcome.refusal.finding) == (Kind.EXCHANGE_UNUSABLE, "RuntimeError")
-    assert (rig.exchanger.in_flight, rig.book.under_way, len(rig.exchanger.cache)) == (0, 0, 0)
+    assert (rig.exchanger.in_flight, rig.server.under_way, len(rig.exchanger.cache)) == (0, 0, 0)
     assert len(rig.book.records) == (1 if where == "server" else 0)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "canary" not in caplog.text
@@ -457,9 +452,71 @@ async def test_closing_ends_what_is_under_way(rig: Rig) -> None:
     await ticks()
     assert rig.exchanger.in_flight == 5
     await rig.exchanger.close()
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
-    assert (rig.exchanger.in_flight, rig.book.under_way, len(rig.exchanger.cache)) == (0, 0, 0)
+    for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(outcome, Refused)
+        assert outcome.refusal.kind is Kind.EXCHANGE_UNAVAILABLE
+    assert (rig.exchanger.in_flight, rig.server.under_way, len(rig.exchanger.cache)) == (0, 0, 0)
+    # What was sent may have been granted: it is on record. It says nothing of the server.
+    assert Counter(record.subject.sub for record in rig.book.records) == Counter(map(str, range(5)))
+    for record in rig.book.records:
+        assert (record.issued, record.asked) == (None, False)
+        assert record.refusal is not None
+
+
+async def test_closing_while_a_receipt_is_written_ends_that_too(rig: Rig) -> None:
+    rig.book.hold.clear()
+    waiting = rig.start(rig.subject())
+    await ticks(10)
+    await rig.exchanger.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (rig.exchanger.in_flight, len(rig.exchanger.cache)) == (0, 0)
+
+
+# --- an authorization server that is left alone, or busy
+
+
+async def test_the_server_is_told_the_key(rig: Rig) -> None:
+    who = rig.subject()
+    await rig.get(who)
+    assert rig.server.keys == [rig.plan.asker.ask(who, None).key]
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "asked"),
+    [
+        (ServerNotAsked("left alone", 5), Kind.EXCHANGE_UNAVAILABLE, False),
+        (ServerOverloaded("full"), Kind.OVERLOADED, False),
+        (ServerUnavailable("down", 5), Kind.EXCHANGE_UNAVAILABLE, True),
+        (ServerTimeout("slow"), Kind.EXCHANGE_TIMEOUT, True),
+        (ErrorReply(400, "invalid_grant", None), Kind.INVALID_TOKEN, True),
+        (RuntimeError("boom"), Kind.EXCHANGE_UNUSABLE, True),
+    ],
+)
+async def test_the_record_says_whether_the_server_was_asked(rig: Rig, failure: Answer, kind: Kind, asked: bool) -> None:
+    rig.server.answer = lambda form: failure
+    assert await rig.refusal(rig.subject()) is kind
+    assert [record.asked for record in rig.book.records] == [asked]
+
+
+async def test_nothing_is_refreshed_while_the_server_is_left_alone_or_busy(rig: Rig) -> None:
+    await rig.get(rig.subject())
+    rig.time.advance(216)
+    rig.server.ready = False
+    grants = await load(rig, rig.subject(), seconds=50, per_second=10)
+    assert {grant.cache for grant in grants} == {HIT}
+    assert rig.exchanges == 1
+    rig.server.ready = True
+    assert (await rig.get(rig.subject())).cache is REFRESHED  # at the first use from then on
+    await settled(rig)
+    assert rig.exchanges == 2
+
+
+async def test_between_the_subject_tokens_end_and_leeway_a_second_costs_one_exchange(rig: Rig) -> None:
+    who = rig.subject(lifetime=-0.5)
+    await load(rig, who, seconds=20, per_second=10)
+    assert rig.exchanges <= 21
+    assert rig.exchanges >= 19
 
 
 # --- what each route expects
@@ -648,7 +705,7 @@ async def test_ten_thousand_callers_that_leave_at_random() -> None:
     rig.server.gate.set()
     await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
     await settled(rig)
-    assert (rig.exchanger.in_flight, rig.book.under_way) == (0, 0)
+    assert (rig.exchanger.in_flight, rig.server.under_way) == (0, 0)
     assert outcomes.keys() == {Grant, Refused, asyncio.CancelledError}
     assert len(rig.exchanger.cache) <= 2
 
@@ -668,11 +725,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.plans = routes(self.rig)
         inner = self.rig.server.token_request
 
-        async def held(pairs: Any) -> Any:
+        async def held(pairs: Any, key: bytes) -> Any:
             gate = asyncio.Event()
             self.gates.append(gate)
             await gate.wait()
-            return await inner(pairs)
+            return await inner(pairs, key)
 
         self.rig.server.token_request = held  # type: ignore[method-assign]
 
@@ -742,7 +799,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def exchanges_are_counted(self) -> None:
-        assert 0 <= self.rig.book.under_way <= self.rig.exchanger.in_flight
+        assert 0 <= self.rig.server.under_way <= self.rig.exchanger.in_flight
 
     def teardown(self) -> None:
         self.run(self._end())
@@ -758,7 +815,7 @@ class AnyOrder(RuleBasedStateMachine):
         async with asyncio.timeout(10):
             await asyncio.gather(*(task for _, task in self.callers), return_exceptions=True)
         self.nobody_has_anothers_token()
-        assert (self.rig.exchanger.in_flight, self.rig.book.under_way) == (0, 0)
+        assert (self.rig.exchanger.in_flight, self.rig.server.under_way) == (0, 0)
 
 
 def whose(grant: Grant) -> str:

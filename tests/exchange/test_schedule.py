@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.exchange.schedule import (
+    AFTER_THE_END,
     JITTER,
     MARGIN_SHARE,
     REFRESH_INTERVAL,
@@ -72,9 +73,12 @@ def test_a_token_of_a_second_serves_now_only(life: float, kept: bool) -> None:
     assert times(life).kept is kept
 
 
-def test_a_dead_subject_token_lets_nothing_be_kept() -> None:
-    # It was accepted within leeway; leeway never extends what is issued for it.
-    assert not times(300, subject=-5).kept
+@pytest.mark.parametrize("subject", [0, -5, -30])
+def test_what_is_issued_past_the_subject_tokens_end_serves_one_moment(subject: float) -> None:
+    # It was accepted within leeway; leeway never extends what is issued for it beyond that.
+    result = times(300, subject=subject)
+    assert (result.kept, result.deadline, result.refresh_at) == (True, SENT + AFTER_THE_END, math.inf)
+    assert not times(1, subject=subject).kept
 
 
 def test_a_refresh_comes_at_the_configured_part_with_jitter() -> None:
@@ -101,6 +105,7 @@ def test_no_token_is_used_when_it_might_be_dead(
 ) -> None:
     lifetimes = Lifetimes(early_expiry=early, refresh_ahead=ahead)
     result = times(expires_in, issued, subject, jitter, lifetimes=lifetimes)
+    subject = subject if SENT + subject > SENT else AFTER_THE_END
     for end in (expires_in, issued, subject, lifetimes.max_lifetime):
         if end is not None:
             assert result.deadline <= SENT + end + 1e-6

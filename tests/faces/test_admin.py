@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, Status
+from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, ServerStatus, Status
 from sidecar.faces.responses import OwnResponse
 from sidecar.inbound.room import Room
 from sidecar.inbound.server import GatewayServer
@@ -28,7 +28,7 @@ STATUS = Status(
         {"a": ("a.yaml:1:1: missing",), "b": ()},
     ),
     routes=(RouteStatus("orders", "default", "http://127.0.0.1:9000", 7, 2),),
-    authorization_servers=MappingProxyType({"corp": True, "partner": None}),
+    authorization_servers=MappingProxyType({"corp": ServerStatus(None, "half-open", 1, 2)}),
     trusted_issuers={"corp": False},
     cache=CacheStatus(entries=3, bytes=4096),
     recent_refusals={"missing-token": 2},
@@ -157,7 +157,7 @@ async def test_the_status_tells_everything(admin: Client) -> None:
                 "refusals": 2,
             }
         ],
-        "authorization_servers": {"corp": True, "partner": None},
+        "authorization_servers": {"corp": {"available": None, "breaker": "half-open", "in_flight": 1, "queued": 2}},
         "trusted_issuers": {"corp": False},
         "cache": {"entries": 3, "bytes": 4096},
         "recent_refusals": {"missing-token": 2},

@@ -177,7 +177,7 @@ async def a_bug(stage: Stage) -> None:
 
 
 async def a_bug_in_the_exchange(stage: Stage) -> None:
-    async def broken(pairs: list[tuple[str, str]]) -> None:
+    async def broken(pairs: list[tuple[str, str]], key: bytes) -> None:
         raise RuntimeError(str(pairs))
 
     stage.gateway.app.snapshot.plans["orders"].server.token_request = broken  # type: ignore[method-assign, assignment]

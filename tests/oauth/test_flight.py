@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.oauth.flight import Flight
+from sidecar.oauth.flight import LEAST_SHARE, LONGEST_HOLD, Flight
 from tests.support.clock import FakeClock
 
 
@@ -67,8 +67,8 @@ async def test_failures_are_followed_by_longer_and_longer_pauses() -> None:
     fetch, fake = Fetch(), FakeClock()
     fetch.go.set()
     fetch.succeeds = False
-    flight = Flight(fetch, fake.clock)
-    for begun, pause in enumerate((1, 2, 4, 8, 16, 30, 30), 1):
+    flight = Flight(fetch, fake.clock, max)
+    for begun, pause in enumerate((1, 2, 4, 4, 4), 1):
         flight.start()
         await flight.join()
         assert fetch.begun == begun
@@ -85,6 +85,46 @@ async def test_failures_are_followed_by_longer_and_longer_pauses() -> None:
     flight.start()  # a success ends all pauses
     await flight.join()
     assert flight.retry_after == 1
+
+
+async def test_pauses_are_spread_and_never_longer() -> None:
+    fetch, fake = Fetch(), FakeClock()
+    fetch.go.set()
+    fetch.succeeds = False
+    asked: list[tuple[float, float]] = []
+
+    def noted(low: float, high: float) -> float:
+        asked.append((low, high))
+        return low
+
+    flight = Flight(fetch, fake.clock, noted)
+    for pause in (0.75, 1.5, 3, 3):
+        flight.start()
+        await flight.join()
+        fake.advance(pause)
+    assert asked == [(LEAST_SHARE, 1.0)] * 4
+    assert fetch.begun == 4
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0.1, 1), (7, 7), (86400, LONGEST_HOLD)])
+async def test_a_peer_that_asks_for_longer_is_given_it(asked: float, given: float) -> None:
+    fake = FakeClock()
+
+    async def told_to_wait() -> bool:
+        flight.hold(asked)
+        return False
+
+    flight = Flight(told_to_wait, fake.clock, max)
+    flight.start()
+    await flight.join()
+    assert flight.retry_after == given
+    fake.advance(given - 0.1)
+    flight.start()
+    assert not flight.under_way
+    fake.advance(0.1)
+    flight.start()
+    assert flight.under_way
+    await flight.close()
 
 
 async def test_a_fault_reaches_who_waits_and_counts_as_a_failure() -> None:

@@ -22,7 +22,7 @@ from sidecar.oauth.jwks import (
 )
 from sidecar.oauth.jwt import JWTError, UnknownKeyError
 from sidecar.oauth.metadata import MetadataSource
-from tests.oauth.peers import Documents, serve_documents
+from tests.oauth.peers import Documents, raw_peer, reply, serve_documents
 from tests.support.clock import FakeClock
 
 ALGORITHMS = ("ES256",)
@@ -242,6 +242,81 @@ async def test_a_token_that_is_wrong_otherwise_causes_no_look() -> None:
         with pytest.raises(JWTError):
             await issuer.source.verify(wrong, ALGORITHMS)
     assert issuer.shelf.reads == 1
+
+
+# --- looks that nobody needs yet
+
+
+async def test_a_look_reads_the_set_however_fresh_it_is() -> None:
+    issuer = Issuer("one")
+    assert await issuer.source.look()
+    assert issuer.source.available
+    issuer.shelf.document = published("two")
+    assert await issuer.source.look()
+    assert not await issuer.accepts("one")  # gone from the set: dead, without waiting for its age
+    assert await issuer.accepts("two")
+    issuer.shelf.document = None
+    assert not await issuer.source.look()
+    assert await issuer.accepts("two")
+    assert (issuer.outcomes[-1], issuer.source.available) == ("failure", False)
+
+
+async def test_looks_keep_the_keys_of_a_silent_issuer_fresh() -> None:
+    issuer = Issuer("one")
+    for _ in range(100):
+        await issuer.source.look()
+        issuer.time.advance(30)
+    reads = issuer.shelf.reads
+    generation = issuer.source.use()
+    assert generation == 1  # no wait for the first user after an hour
+    assert issuer.shelf.reads == reads
+
+
+async def test_who_asks_while_somebody_looks_waits_for_the_same_look() -> None:
+    issuer = Issuer("one")
+    issuer.shelf.hold.clear()
+    look = asyncio.create_task(issuer.source.look())
+    user = asyncio.create_task(issuer.accepts("one"))
+    await asyncio.sleep(0)
+    issuer.shelf.hold.set()
+    assert (await look, await user, issuer.shelf.reads) == (True, True, 1)
+
+
+async def test_a_flood_of_unknown_keys_and_looks_are_each_bounded() -> None:
+    """Ten looks in five minutes, and as many because of unknown keys, whatever comes."""
+    issuer = Issuer("one")
+    stranger = jwt.generate_key("ES256", "x")
+    for second in range(300):
+        if second % 30 == 0:
+            await issuer.source.look()
+        for index in range(3):
+            with pytest.raises(UnknownKeyError):
+                await issuer.source.verify(token(f"kid-{second}-{index}", stranger), ALGORITHMS)
+        issuer.time.advance(1)
+    assert issuer.shelf.reads <= 20
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_who_has_the_keys_may_ask_to_be_left_alone(client: PeerClient, status: int) -> None:
+    fake = FakeClock()
+    async with raw_peer(reply(status, b"", Retry_After="20")) as peer:
+        keys = PublishedKeys(client, f"http://127.0.0.1:{peer.port}/keys")
+        source = KeySource(keys, keys_stale=STALE, clock=fake.clock)
+        with pytest.raises(IssuerUnavailable) as caught:
+            await source.keys()
+        assert caught.value.retry_after == 20
+        fake.advance(19.9)
+        assert not await source.look()
+        assert len(peer.seen) == 1
+        fake.advance(0.1)
+        peer.answers[:] = [reply(200, published("one"))]
+        assert await source.look()
+
+
+@pytest.mark.parametrize("kids", [("one", "one"), ("one", "two", "one")])
+async def test_a_key_that_is_twice_in_the_set_is_one(kids: tuple[str, ...]) -> None:
+    issuer = Issuer(*kids)
+    assert await issuer.accepts("one")
 
 
 # --- failures

@@ -245,3 +245,45 @@ async def test_a_redirect_is_not_followed(client: PeerClient) -> None:
         with pytest.raises(MetadataUnavailable, match="redirect"):
             await source.metadata()
         assert "/elsewhere" not in {seen.target for seen in peer.seen}
+
+
+# --- looks
+
+
+async def test_a_look_reads_it_again_however_fresh_it_is(served: Documents, client: PeerClient) -> None:
+    served.documents[RFC8414] = {"issuer": served.origin}
+    source = MetadataSource(client, issuer=served.origin, clock=FakeClock().clock)
+    assert await source.look()
+    await source.metadata()
+    assert await source.look()
+    assert served.counts[RFC8414] == 2
+    served.status = 404
+    assert not await source.look()
+    assert (await source.metadata()).issuer == served.origin  # the last good one
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_server_that_asks_to_be_left_alone_is(client: PeerClient, status: int) -> None:
+    fake = FakeClock()
+    async with raw_peer(reply(status, b"", Retry_After="20")) as peer:
+        source = MetadataSource(client, issuer=f"http://127.0.0.1:{peer.port}", clock=fake.clock)
+        with pytest.raises(MetadataUnavailable) as caught:
+            await source.metadata()
+        assert caught.value.retry_after == 20
+        fake.advance(19.9)
+        assert not await source.look()
+        assert len(peer.seen) == 1  # not one of its other places either
+        fake.advance(0.1)
+        await source.look()
+        assert len(peer.seen) == 2
+
+
+async def test_a_document_that_is_not_there_asks_for_nothing(client: PeerClient) -> None:
+    fake = FakeClock()
+    async with raw_peer(reply(404, b"", Retry_After="20")) as peer:
+        source = MetadataSource(client, issuer=f"http://127.0.0.1:{peer.port}", clock=fake.clock)
+        assert not await source.look()
+        assert len(peer.seen) == 2
+        fake.advance(1)
+        await source.look()
+        assert len(peer.seen) == 4

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from functools import partial
 from pathlib import Path
@@ -14,16 +15,21 @@ from joserfc.jwk import Key
 
 from sidecar.model.route import TLS
 from sidecar.oauth import jwt
+from sidecar.oauth.answer import AskedToWait
+from sidecar.oauth.breaker import BreakerState
 from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
 from sidecar.oauth.client_auth.signed import PrivateKeyJWT, signing_key
-from sidecar.oauth.client_auth.simple import ClientSecretBasic, ClientSecretPost, NoAuthentication, TLSClientAuth
-from sidecar.oauth.http import Flaw, PeerClient
+from sidecar.oauth.client_auth.simple import ClientSecretPost, NoAuthentication, TLSClientAuth
+from sidecar.oauth.http import PeerClient
 from sidecar.oauth.metadata import MetadataSource
+from sidecar.oauth.pause import Pause
 from sidecar.oauth.secrets import env_secret, file_secret
 from sidecar.oauth.server import (
+    LONGEST_RETRY_WAIT,
     AuthorizationServer,
     ErrorReply,
     ServerError,
+    ServerNotAsked,
     ServerOverloaded,
     ServerReplyUnusable,
     ServerTimeout,
@@ -34,6 +40,7 @@ from sidecar.rotation import Rotated
 from sidecar.tls import client_tls
 from tests.oauth.peers import (
     Authority,
+    Documents,
     Handler,
     RawPeer,
     Seen,
@@ -50,6 +57,12 @@ from tests.support.clock import FakeClock
 PAIRS = [("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"), ("audience", "a"), ("audience", "b")]
 TOKEN = {"access_token": "issued", "token_type": "Bearer", "expires_in": 300}
 GOOD = reply(200, TOKEN)
+KEY = b"key"
+
+
+def least(low: float, high: float) -> float:
+    """Chance that always takes the smallest number: nobody waits, nothing is spread."""
+    return low
 
 
 def signing(path: Path) -> Rotated[Key]:
@@ -64,6 +77,7 @@ async def server_at(
     fake: FakeClock | None = None,
     timeout: float = 5.0,
     max_in_flight: int = 4,
+    uniform: Callable[[float, float], float] = least,
 ) -> AsyncIterator[AuthorizationServer]:
     clock = (fake or FakeClock()).clock
     client = PeerClient(timeout=timeout, max_in_flight=max_in_flight, clock=clock)
@@ -76,6 +90,7 @@ async def server_at(
             timeout=timeout,
             max_in_flight=max_in_flight,
             clock=clock,
+            uniform=uniform,
         )
     finally:
         await client.close()
@@ -83,7 +98,7 @@ async def server_at(
 
 async def ask(peer: RawPeer, **settings: Any) -> TokenReply | ErrorReply:
     async with server_at(peer.url, **settings) as server:
-        return await server.token_request(PAIRS)
+        return await server.token_request(PAIRS, KEY)
 
 
 async def failure(peer: RawPeer, **settings: Any) -> ServerError:
@@ -92,26 +107,19 @@ async def failure(peer: RawPeer, **settings: Any) -> ServerError:
     return caught.value
 
 
-# --- a success
+def state(server: AuthorizationServer) -> BreakerState:
+    """What its breaker is in, now."""
+    return server.breaker
 
 
-async def test_a_token_reply_tells_when_it_was_asked_for() -> None:
-    fake = FakeClock()
-
-    async def later(_: Seen, writer: asyncio.StreamWriter) -> None:
-        fake.advance(3)
-        writer.write(reply(200, TOKEN | {"refresh_token": "canary", "session_state": "x"}))
-
-    async with raw_peer(later) as peer:
-        received = await ask(peer, fake=fake)
-        assert received == TokenReply(TOKEN | {"session_state": "x"}, 1000.0, 1_700_000_000.0)
-        assert peer.seen[0].form == PAIRS
+async def seen(peer: RawPeer, count: int) -> None:
+    """Wait until the peer has received so many requests."""
+    async with asyncio.timeout(5):
+        while len(peer.seen) < count:  # noqa: ASYNC110 - a peer has no event for this
+            await asyncio.sleep(0)
 
 
-async def test_a_query_of_the_endpoint_is_kept() -> None:
-    async with raw_peer(GOOD) as peer, server_at(peer.url + "?tenant=a%2Fb") as server:
-        await server.token_request(PAIRS)
-        assert peer.seen[0].target == "/token?tenant=a%2Fb"
+# --- what it is
 
 
 @pytest.mark.parametrize(
@@ -126,127 +134,6 @@ async def test_an_endpoint_that_can_not_be_asked(url: str) -> None:
 async def test_the_server_has_a_name_and_may_have_keys() -> None:
     async with server_at("https://a.example/token") as server:
         assert (server.name, server.key_source) == ("corp", None)
-
-
-@pytest.mark.parametrize(
-    ("client_auth", "pairs", "authorization"),
-    [
-        (NoAuthentication("gw"), [("client_id", "gw")], None),
-        (ClientSecretBasic("gw", env_secret("S", bytes, {"S": "s"})), [], "Basic Z3c6cw=="),
-        (
-            ClientSecretPost("gw", env_secret("S", bytes, {"S": "s ü"})),
-            [("client_id", "gw"), ("client_secret", "s ü")],
-            None,
-        ),
-    ],
-)
-async def test_it_authenticates(
-    client_auth: ClientAuthentication, pairs: list[tuple[str, str]], authorization: str | None
-) -> None:
-    async with raw_peer(GOOD) as peer:
-        await ask(peer, client_auth=client_auth)
-        assert peer.seen[0].form == [*PAIRS, *pairs]
-        assert peer.seen[0].value("authorization") == authorization
-
-
-# --- an error
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error", "description"),
-    [
-        (400, {"error": "invalid_grant", "error_description": "expired"}, "invalid_grant", "expired"),
-        (401, {"error": "invalid_client"}, "invalid_client", None),
-        (403, {"error": "access_denied", "error_description": 1}, "access_denied", None),
-        (400, {"error": "a b!"}, "a b!", None),
-        (400, {"error": "a" * 64}, "a" * 64, None),
-        (400, {"error": "a" * 65}, None, None),
-        (400, {"error": 'a"b'}, None, None),
-        (400, {"error": "a\\b"}, None, None),
-        (400, {"error": "a\nb"}, None, None),
-        (400, {"error": "é"}, None, None),
-        (400, {"error": ""}, None, None),
-        (400, {"error": 1}, None, None),
-        (400, {"error": ["invalid_grant"]}, None, None),
-        (400, {"error": "x", "error_description": "d" * 5000}, "x", "d" * 1024),
-        (400, [], None, None),
-        (400, b"{", None, None),
-        (404, b"", None, None),
-        (500, {"error": "invalid_grant"}, "invalid_grant", None),
-        (500, {"error": "server_error"}, "server_error", None),
-        (503, {"error": "invalid_grant"}, "invalid_grant", None),
-    ],
-)
-async def test_an_error_reply(status: int, body: object, error: str | None, description: str | None) -> None:
-    async with raw_peer(reply(status, body)) as peer:
-        assert await ask(peer) == ErrorReply(status, error, description)
-        assert len(peer.seen) == 1
-
-
-async def test_an_error_that_is_no_json_is_known_by_its_status() -> None:
-    async with raw_peer(reply(403, b"<html>denied", "text/html")) as peer:
-        assert await ask(peer) == ErrorReply(403, None, None)
-
-
-SUBJECT_TOKEN = "header-of-it.payload-of-it.signature-of-it"
-SECRET = "s3cret of+ours/é"
-
-
-@pytest.mark.parametrize(
-    "client_auth",
-    [
-        ClientSecretBasic("gw", env_secret("S", bytes, {"S": SECRET})),
-        ClientSecretBasic("gw", env_secret("S", bytes, {"S": SECRET}), form_encoding=False),
-        ClientSecretPost("gw", env_secret("S", bytes, {"S": SECRET})),
-    ],
-)
-@pytest.mark.parametrize("repeated", [SUBJECT_TOKEN, *SUBJECT_TOKEN.split("."), SECRET])
-async def test_what_an_error_says_of_a_login_repeats_no_secret(
-    client_auth: ClientAuthentication, repeated: str
-) -> None:
-    login = {"acr_values": f"mfa {repeated}", "max_age": repeated, "claims": f'{{"a":"x{repeated}"}}'}
-    async with (
-        raw_peer(reply(400, {"error": "login_required", **login})) as peer,
-        server_at(peer.url, client_auth=client_auth) as server,
-    ):
-        found = await server.token_request([("subject_token", SUBJECT_TOKEN), ("scope", "orders.read")])
-        assert found == ErrorReply(400, "login_required", None, {})
-
-
-async def test_what_an_error_says_of_a_login() -> None:
-    login = {"acr_values": "mfa orders.read", "max_age": 5, "claims": "{}"}
-    async with raw_peer(reply(400, {"error": "login_required", **login, "other": 1})) as peer:
-        assert await ask(peer) == ErrorReply(400, "login_required", None, login)
-
-
-# --- what must not be used
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (reply(200, TOKEN | {"error": "invalid_grant"}), "a success and an error"),
-        (reply(200, TOKEN | {"error": None}), "a success and an error"),
-        (reply(200, TOKEN, "text/html"), Flaw.CONTENT_TYPE),
-        (reply(200, TOKEN, "application/jwk-set+json"), Flaw.CONTENT_TYPE),
-        (reply(200, [TOKEN]), Flaw.NOT_JSON),
-        (reply(200, b'{"access_token":"a","access_token":"b"}'), Flaw.NOT_JSON),
-        (reply(200, b'{"access_token":"a"'), Flaw.NOT_JSON),
-        (reply(200, b" " * 70_000), Flaw.TOO_LARGE),
-        (reply(200, b"x", Content_Encoding="gzip"), Flaw.CODED),
-        (reply(201, TOKEN), Flaw.STATUS),
-        (reply(204), Flaw.STATUS),
-        (reply(302, b"", Location="/login"), Flaw.REDIRECT),
-        (reply(307, b"", Location="/token"), Flaw.REDIRECT),
-        (b"garbage\r\n\r\n", Flaw.NOT_HTTP),
-    ],
-)
-async def test_a_reply_that_must_not_be_used(answer: bytes, reason: str) -> None:
-    async with raw_peer(answer) as peer:
-        error = await failure(peer)
-        assert isinstance(error, ServerReplyUnusable)
-        assert reason in error.reason
-        assert len(peer.seen) == 1
 
 
 # --- once more, and no more than that
@@ -332,28 +219,30 @@ async def test_a_server_that_asks_for_it_is_left_alone(answer: bytes, pause: flo
     async with raw_peer(answer, GOOD) as peer, server_at(peer.url, fake=fake) as server:
         for left in (pause, pause, 0.5):
             with pytest.raises(ServerUnavailable) as caught:
-                await server.token_request(PAIRS)
+                await server.token_request(PAIRS, KEY)
             assert caught.value.retry_after == left
             if left == 0.5:
                 break
             fake.advance(pause - 0.5 if caught.value.reason.startswith("the server asked") else 0)
         assert len(peer.seen) == 1
         fake.advance(0.5)
-        assert isinstance(await server.token_request(PAIRS), TokenReply)
+        assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
 
 
 async def test_retry_after_nothing_is_no_pause() -> None:
     async with raw_peer(reply(503, b"", Retry_After="0"), GOOD) as peer, server_at(peer.url) as server:
         with pytest.raises(ServerUnavailable) as caught:
-            await server.token_request(PAIRS)
+            await server.token_request(PAIRS, KEY)
         assert caught.value.retry_after == 1.0
-        assert isinstance(await server.token_request(PAIRS), TokenReply)
+        assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
 
 
 async def test_who_was_waiting_leaves_it_alone_too() -> None:
     async with raw_peer(reply(429, {}, Retry_After="7")) as peer, server_at(peer.url, max_in_flight=1) as server:
-        results = await asyncio.gather(server.token_request(PAIRS), server.token_request(PAIRS), return_exceptions=True)
-    assert [type(result) for result in results] == [ServerUnavailable] * 2
+        results = await asyncio.gather(
+            server.token_request(PAIRS, KEY), server.token_request(PAIRS, KEY), return_exceptions=True
+        )
+    assert [type(result) for result in results] == [AskedToWait, ServerNotAsked]
     assert len(peer.seen) == 1
 
 
@@ -391,10 +280,11 @@ async def test_as_many_wait_as_are_answered_and_no_more() -> None:
         writer.write(GOOD)
 
     async with raw_peer(held) as peer, server_at(peer.url, max_in_flight=3) as server:
-        asked = [asyncio.create_task(server.token_request(PAIRS)) for _ in range(6)]
+        asked = [asyncio.create_task(server.token_request(PAIRS, KEY)) for _ in range(6)]
         await asyncio.sleep(0.05)
+        assert (server.in_flight, server.queued, server.ready) == (3, 3, False)
         with pytest.raises(ServerOverloaded):
-            await server.token_request(PAIRS)
+            await server.token_request(PAIRS, KEY)
         asked[0].cancel()  # one that was sent
         asked[5].cancel()  # one that was waiting
         await asyncio.sleep(0.05)
@@ -402,13 +292,15 @@ async def test_as_many_wait_as_are_answered_and_no_more() -> None:
         results = await asyncio.gather(*asked, return_exceptions=True)
         assert [isinstance(result, TokenReply) for result in results] == [False, True, True, True, True, False]
         assert most <= 4  # the cancelled one's handler may still run
-        assert isinstance(await server.token_request(PAIRS), TokenReply)
-        assert server._places == 6
+        assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
+        assert (server.in_flight, server.queued) == (0, 0)
 
 
 async def test_waiting_counts_against_the_deadline() -> None:
     async with raw_peer(never()) as peer, server_at(peer.url, timeout=0.1, max_in_flight=1) as server:
-        results = await asyncio.gather(server.token_request(PAIRS), server.token_request(PAIRS), return_exceptions=True)
+        results = await asyncio.gather(
+            server.token_request(PAIRS, KEY), server.token_request(PAIRS, KEY), return_exceptions=True
+        )
     assert [type(result) for result in results] == [ServerTimeout] * 2
 
 
@@ -428,7 +320,7 @@ async def test_the_endpoint_is_discovered(tmp_path: Path) -> None:
             "token_endpoint": peer.url,
         }
         async with server_at(MetadataSource(documents, issuer=served.origin), client_auth=client_auth) as server:
-            assert isinstance(await server.token_request(PAIRS), TokenReply)
+            assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
         assertion = jwt.peek(dict(peer.seen[0].form)["client_assertion"])
         assert assertion.claims["aud"] == served.origin
     await documents.close()
@@ -440,12 +332,12 @@ async def test_discovery_that_fails() -> None:
         source = MetadataSource(documents, issuer=served.origin, clock=FakeClock().clock)
         async with server_at(source) as server:
             with pytest.raises(ServerUnavailable, match="metadata: ") as caught:
-                await server.token_request(PAIRS)
+                await server.token_request(PAIRS, KEY)
             assert caught.value.retry_after == 1
         served.documents["/.well-known/oauth-authorization-server"] = {"issuer": served.origin}
         async with server_at(MetadataSource(documents, issuer=served.origin)) as server:
             with pytest.raises(ServerReplyUnusable, match="no token_endpoint"):
-                await server.token_request(PAIRS)
+                await server.token_request(PAIRS, KEY)
     await documents.close()
 
 
@@ -459,9 +351,9 @@ async def test_discovery_counts_against_the_deadline_and_goes_on() -> None:
         served.hold.clear()
         async with server_at(MetadataSource(documents, issuer=served.origin), timeout=0.2) as server:
             with pytest.raises(ServerTimeout):
-                await server.token_request(PAIRS)
+                await server.token_request(PAIRS, KEY)
             served.hold.set()
-            assert isinstance(await server.token_request(PAIRS), TokenReply)
+            assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
         assert served.counts == {"/.well-known/oauth-authorization-server": 1}
     await documents.close()
 
@@ -506,7 +398,7 @@ async def test_whoever_failed_with_the_old_secret_is_asked_again_with_the_new_on
         await writer.drain()
 
     async with raw_peer(judge) as peer, server_at(peer.url, client_auth=client_auth, max_in_flight=5) as server:
-        answers = await asyncio.gather(*(server.token_request(PAIRS) for _ in range(5)))
+        answers = await asyncio.gather(*(server.token_request(PAIRS, KEY) for _ in range(5)))
         assert [type(answer) for answer in answers] == [TokenReply] * 5
         assert len(peer.seen) == 10
 
@@ -543,7 +435,7 @@ async def test_a_certificate_that_broke_the_connection_is_read_again(tmp_path: P
             max_in_flight=1,
         )
         for _ in range(2):
-            assert isinstance(await server.token_request(PAIRS), TokenReply)
+            assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
         assert shown == ["one", "one", "two"]
         await client.close()
 
@@ -573,7 +465,7 @@ async def test_a_certificate_goes_where_one_is_asked_for(tmp_path: Path, alias: 
             timeout=5,
             max_in_flight=1,
         )
-        assert isinstance(await server.token_request(PAIRS), TokenReply)
+        assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
         assert (len(mtls.seen), len(plain.seen)) == (1, 0)
         assert dict(mtls.seen[0].form)["client_id"] == "gw"
         await client.close()
@@ -599,6 +491,272 @@ async def test_another_refusal_reads_nothing_again(tmp_path: Path) -> None:
     async with raw_peer(reply(400, {"error": "invalid_grant"})) as peer:
         assert await ask(peer, client_auth=client_auth) == ErrorReply(400, "invalid_grant", None)
         assert len(peer.seen) == 1
+
+
+# --- retries
+
+
+async def test_retries_are_a_fifth_of_what_was_answered_and_a_few() -> None:
+    """The server breaks every other connection; each exchange asks for something else."""
+    async with raw_peer(b"") as peer, server_at(peer.url, max_in_flight=1) as server:
+        outcomes: Counter[type] = Counter()
+        for number in range(200):
+            peer.answers[:] = [b"" if number % 2 else GOOD, GOOD]
+            try:
+                outcomes[type(await server.token_request(PAIRS, b"%d" % number))] += 1
+            except ServerUnavailable as error:
+                outcomes[type(error)] += 1
+        # Of the exchanges that nothing was wrong with, each earns a fifth of a retry.
+        assert len(peer.seen) == pytest.approx(200 + 2 + 0.2 * 100, abs=1)
+        assert len(peer.seen) <= 1.2 * 200
+        assert outcomes[TokenReply] == len(peer.seen) - 100
+
+
+async def test_the_retry_waits_a_moment_at_random() -> None:
+    asked: list[tuple[float, float]] = []
+
+    def noted(low: float, high: float) -> float:
+        asked.append((low, high))
+        return low
+
+    async with raw_peer(b"", GOOD) as peer, server_at(peer.url, uniform=noted) as server:
+        await server.token_request(PAIRS, KEY)
+    assert asked == [(0.0, LONGEST_RETRY_WAIT)]
+
+
+async def test_a_server_that_asks_to_be_left_alone_meanwhile_is() -> None:
+    """One request is about to be tried again when another is told to wait."""
+    slow = asyncio.Event()
+
+    async def held(_: Seen, writer: asyncio.StreamWriter) -> None:
+        await asyncio.wait_for(slow.wait(), 5)
+        writer.write(reply(502))
+
+    async with raw_peer(held, reply(429, {}, Retry_After="7"), GOOD) as peer, server_at(peer.url) as server:
+        first = asyncio.create_task(server.token_request(PAIRS, KEY))
+        await seen(peer, 1)
+        with pytest.raises(ServerUnavailable):
+            await server.token_request(PAIRS, KEY)
+        slow.set()
+        with pytest.raises(ServerUnavailable, match="not available"):
+            await first
+        assert len(peer.seen) == 2
+
+
+# --- the breaker
+
+
+async def broken(server: AuthorizationServer, exchanges: int = 5) -> None:
+    """Have exchanges for different things fail."""
+    for number in range(exchanges):
+        with pytest.raises(ServerError):
+            await server.token_request(PAIRS, b"%d" % number)
+
+
+@pytest.mark.parametrize("answer", [close_after(b""), reply(500), reply(501, {"error": "server_error"}), never()])
+async def test_a_server_that_fails_is_left_alone_and_tried_again(answer: bytes | Handler) -> None:
+    fake = FakeClock()
+    timeout = 0.05 if callable(answer) else 5
+    async with raw_peer(answer) as peer, server_at(peer.url, fake=fake, timeout=timeout) as server:
+        for number in range(5):
+            assert (state(server), server.ready) == (BreakerState.CLOSED, True)
+            try:
+                answered = await server.token_request(PAIRS, b"%d" % number)
+            except ServerError:
+                continue
+            assert isinstance(answered, ErrorReply)  # a refusal in form, a failure in fact
+        assert (state(server), server.ready) == (BreakerState.OPEN, False)
+        so_far = len(peer.seen)
+        for _ in range(3):
+            with pytest.raises(ServerNotAsked) as caught:
+                await server.token_request(PAIRS, KEY)
+            assert caught.value.retry_after == 0.75  # the least that chance makes of a second
+        assert len(peer.seen) == so_far
+        fake.advance(0.75)
+        assert (state(server), server.ready) == (BreakerState.HALF_OPEN, True)
+        with suppress(ServerError):
+            await server.token_request(PAIRS, KEY)
+        assert len(peer.seen) == so_far + 1  # a probe is not tried again
+        assert state(server) is BreakerState.OPEN
+        fake.advance(0.75)
+        peer.answers[:] = [GOOD]
+        assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
+        assert state(server) is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(400, {"error": "invalid_grant"}),
+        reply(500, {"error": "access_denied"}),
+        reply(200, b"<html>", "text/html"),
+        reply(200, {}),
+        reply(302, b"", Location="/"),
+        reply(429, {}, Retry_After="0"),
+    ],
+)
+async def test_what_is_an_answer_opens_nothing(answer: bytes) -> None:
+    async with raw_peer(answer) as peer, server_at(peer.url) as server:
+        for number in range(25):
+            with suppress(ServerError):
+                await server.token_request(PAIRS, b"%d" % number)
+            server._pause = Pause(least)  # 429 alone asks for a second
+        assert state(server) is BreakerState.CLOSED
+        assert len(peer.seen) == 25
+
+
+async def test_one_bad_token_cuts_off_nobody() -> None:
+    async with raw_peer(reply(500)) as peer, server_at(peer.url) as server:
+        for number in range(50):
+            with pytest.raises(ServerUnavailable):
+                await server.token_request(PAIRS, b"%d" % (number % 2))
+        assert (state(server), len(peer.seen)) == (BreakerState.CLOSED, 50)
+
+
+async def test_who_waits_for_a_turn_while_it_opens_is_answered_at_once() -> None:
+    go = asyncio.Event()
+
+    async def held(_: Seen, writer: asyncio.StreamWriter) -> None:
+        await asyncio.wait_for(go.wait(), 5)
+        writer.write(reply(500))
+
+    async with raw_peer(held) as peer, server_at(peer.url, max_in_flight=5) as server:
+        asked = [asyncio.create_task(server.token_request(PAIRS, b"%d" % number)) for number in range(10)]
+        await seen(peer, 5)
+        go.set()
+        outcomes = Counter(map(type, await asyncio.gather(*asked, return_exceptions=True)))
+        assert outcomes == {ServerUnavailable: 5, ServerNotAsked: 5}
+        assert len(peer.seen) == 5
+
+
+async def test_one_probe_at_a_time_and_one_that_is_given_up_is_none() -> None:
+    fake = FakeClock()
+    async with raw_peer(reply(500)) as peer, server_at(peer.url, fake=fake) as server:
+        await broken(server)
+        fake.advance(1)
+        peer.answers[:] = [never()]
+        probe = asyncio.create_task(server.token_request(PAIRS, KEY))
+        await seen(peer, 6)
+        with pytest.raises(ServerNotAsked) as caught:
+            await server.token_request(PAIRS, KEY)
+        assert (state(server), caught.value.retry_after) == (BreakerState.OPEN, 1)
+        probe.cancel()
+        await asyncio.wait([probe])
+        assert state(server) is BreakerState.OPEN
+        fake.advance(1)
+        peer.answers[:] = [GOOD]
+        assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
+
+
+async def test_waiting_for_a_turn_in_vain_says_nothing_of_the_server() -> None:
+    async with raw_peer(never()) as peer, server_at(peer.url, timeout=0.1, max_in_flight=1) as server:
+        first = asyncio.create_task(server.token_request(PAIRS, b"0"))
+        await asyncio.sleep(0)
+        first_in_line = [asyncio.create_task(server.token_request(PAIRS, KEY))]
+        results = await asyncio.gather(first, *first_in_line, return_exceptions=True)
+        assert {type(result) for result in results} == {ServerTimeout}
+        assert len(peer.seen) == len(server._breaker._last) == 1
+
+
+async def test_it_is_logged_when_it_opens_and_when_it_closes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "sidecar")
+    fake = FakeClock()
+    async with raw_peer(reply(500)) as peer, server_at(peer.url, fake=fake) as server:
+        await broken(server)
+        for _ in range(10):  # an outage of ten probes
+            fake.advance(1)
+            await broken(server, 1)
+        fake.advance(1)
+        peer.answers[:] = [GOOD]
+        await server.token_request(PAIRS, KEY)
+    assert [(record.levelname, vars(record)["authorization_server"]) for record in caplog.records] == [
+        ("WARNING", "corp"),
+        ("INFO", "corp"),
+    ]
+
+
+# --- after a pause
+
+
+async def test_those_who_come_back_together_are_spread() -> None:
+    fake = FakeClock()
+    spread: list[tuple[float, float]] = []
+
+    def noted(low: float, high: float) -> float:
+        spread.append((low, high))
+        return low
+
+    async with raw_peer(reply(429, {}, Retry_After="5"), GOOD) as peer:
+        async with server_at(peer.url, fake=fake, uniform=noted) as server:
+            with pytest.raises(ServerUnavailable):
+                await server.token_request(PAIRS, KEY)
+            assert server.ready is False
+            fake.advance(5)
+            assert server.ready is True
+            await server.token_request(PAIRS, KEY)
+            assert spread == [(0.0, 1.0)]
+            fake.advance(1)
+            await server.token_request(PAIRS, KEY)
+            assert len(spread) == 1
+        assert len(peer.seen) == 3
+
+
+# --- looks in between
+
+
+@asynccontextmanager
+async def discovered(fake: FakeClock) -> AsyncIterator[tuple[AuthorizationServer, RawPeer, Documents]]:
+    documents = PeerClient(timeout=5, max_in_flight=1)
+    async with raw_peer(GOOD) as peer, serve_documents({}) as served:
+        metadata = {"issuer": served.origin, "token_endpoint": peer.url}
+        served.documents["/.well-known/oauth-authorization-server"] = metadata
+        async with server_at(MetadataSource(documents, issuer=served.origin, clock=fake.clock), fake=fake) as server:
+            yield server, peer, served
+    await documents.close()
+
+
+async def test_a_look_finds_out_without_asking_for_a_token() -> None:
+    fake = FakeClock()
+    async with discovered(fake) as (server, peer, served):
+        assert await server.look() is True
+        served.status = 503
+        assert await server.look() is False
+        fake.advance(1)
+        assert await server.look() is False
+        served.status = 200
+        fake.advance(2)
+        assert await server.look() is True
+        assert peer.seen == []
+
+
+async def test_a_look_says_nothing_where_exchanges_know_better() -> None:
+    fake = FakeClock()
+    async with discovered(fake) as (server, peer, served):
+        peer.answers[:] = [reply(500)]
+        await broken(server)
+        assert state(server) is BreakerState.OPEN
+        assert await server.look() is None
+        served.status = 503
+        assert await server.look() is False
+
+
+async def test_a_server_that_asked_to_be_left_alone_is_not_looked_at() -> None:
+    fake = FakeClock()
+    async with discovered(fake) as (server, peer, served):
+        peer.answers[:] = [reply(429, {}, Retry_After="7")]
+        with pytest.raises(ServerUnavailable):
+            await server.token_request(PAIRS, KEY)
+        before = dict(served.counts)
+        assert await server.look() is None
+        assert served.counts == before
+        fake.advance(7)
+        assert await server.look() is True
+
+
+async def test_there_is_nothing_to_look_at_where_nothing_is_discovered() -> None:
+    async with raw_peer(GOOD) as peer, server_at(peer.url) as server:
+        assert await server.look() is None
+        assert peer.connections == 0
 
 
 # --- nothing leaks
@@ -628,7 +786,7 @@ async def test_no_secret_shows(caplog: pytest.LogCaptureFixture) -> None:
     ):
         async with raw_peer(answer) as peer, server_at(peer.url, client_auth=client_auth, timeout=0.3) as server:
             try:
-                shown.append(repr(await server.token_request([("subject_token", subject.text)])))
+                shown.append(repr(await server.token_request([("subject_token", subject.text)], KEY)))
             except ServerError as error:
                 shown += [repr(error), repr(error.__cause__), repr(error.__context__)]
             shown.append(repr(server))

@@ -72,6 +72,7 @@ def exchanged(refusal: Refusal | None = None, **changes: Any) -> Exchanged:
         "lifetime": 300.0 if refusal is None else 0.0,
         "refusal": refusal,
         "duration": 0.02,
+        "asked": True,
     }
     return Exchanged(**{**happened, **changes})
 
@@ -97,16 +98,25 @@ async def test_an_exchange_is_counted_and_written(desk: Desk) -> None:
         (Kind.EXCHANGE_TIMEOUT, 0),
         (Kind.INVALID_TOKEN, 1),
         (Kind.EXCHANGE_UNUSABLE, 1),
-        (Kind.OVERLOADED, None),
     ],
 )
-async def test_an_exchange_that_failed(desk: Desk, kind: Kind, available: float | None) -> None:
+async def test_an_exchange_that_failed(desk: Desk, kind: Kind, available: float) -> None:
     await desk.journal.exchanged(exchanged(Refusal(kind, "No.")))
     [line] = await desk.lines()
     assert (line["decision"], line["reason"], line["exchange_id"]) == (kind.value, "No.", "e-1")
     assert "issued_token" not in line
     assert desk.exchanges(kind.value) == 1
     assert desk.value("token_sidecar_authorization_server_available", authorization_server="corp") == available
+
+
+@pytest.mark.parametrize("kind", [Kind.OVERLOADED, Kind.EXCHANGE_UNAVAILABLE])
+async def test_an_exchange_that_was_never_sent_says_nothing_of_the_server(desk: Desk, kind: Kind) -> None:
+    await desk.journal.exchanged(exchanged(Refusal(kind, "No."), asked=False))
+    [line] = await desk.lines()
+    assert (line["event"], line["decision"]) == ("exchange", kind.value)
+    assert desk.exchanges(kind.value) == 1
+    assert desk.value("token_sidecar_authorization_server_available", authorization_server="corp") is None
+    assert desk.value("token_sidecar_exchange_duration_seconds_count", authorization_server="corp") is None
 
 
 async def test_a_server_that_comes_back_is_available_again(desk: Desk) -> None:
@@ -130,14 +140,11 @@ async def test_receipts_that_can_not_be_written(tmp_path: Path, refuse: bool) ->
     await desk.journal.receipts.close(5)
 
 
-async def test_lookups_and_exchanges_under_way(desk: Desk) -> None:
+async def test_lookups(desk: Desk) -> None:
     for result in (CacheResult.HIT, CacheResult.HIT, CacheResult.NEGATIVE):
         desk.journal.looked_up("orders", result)
     assert desk.value("token_sidecar_cache_lookups_total", route="orders", result="hit") == 2
     assert desk.value("token_sidecar_cache_lookups_total", route="orders", result="negative") == 1
-    for change, under_way in ((1, 1), (1, 2), (-1, 1)):
-        desk.journal.asking("corp", change)
-        assert desk.value("token_sidecar_exchanges_in_flight", authorization_server="corp") == under_way
 
 
 async def test_a_use_is_the_fragment_and_what_became_of_the_request(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from sidecar.model.clock import Clock
 from sidecar.model.refusal import Kind
-from sidecar.observe.metrics import Metrics
+from sidecar.observe.metrics import Metrics, ServerLoad
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -19,6 +19,8 @@ CONTRACT = {
     "exchanges_total": {"authorization_server", "route", "outcome"},
     "exchange_duration_seconds_bucket": {"authorization_server", "le"},
     "exchanges_in_flight": {"authorization_server"},
+    "exchanges_queued": {"authorization_server"},
+    "breaker_state": {"authorization_server"},
     "cache_lookups_total": {"route", "result"},
     "cache_entries": set(),
     "cache_bytes": set(),
@@ -53,6 +55,7 @@ def _value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def _touch_everything(metrics: Metrics) -> None:
     metrics.define(exchanges={"orders": ["corp"]}, authorization_servers=["corp"], trusted_issuers=["corp"])
     metrics.watch_upstream_connections(lambda: [("orders", "idle", 3)])
+    metrics.watch_authorization_servers(lambda: [ServerLoad("corp", in_flight=64, queued=7, breaker=2)])
     metrics.route("orders").request("GET", 200)
     metrics.reject("orders", Kind.MISSING_TOKEN)
     metrics.authorization_server_available.labels("corp").set(1)
@@ -132,9 +135,18 @@ def test_what_is_defined_has_series_at_zero_but_nothing_is_up_or_down_yet() -> N
     assert _value(metrics, "request_duration_seconds_count", route="health") == 0
     assert _value(metrics, "cache_lookups_total", route="orders", result="hit") == 0
     assert _value(metrics, "exchange_duration_seconds_count", authorization_server="corp") == 0
-    assert _value(metrics, "exchanges_in_flight", authorization_server="corp") == 0
     assert _value(metrics, "authorization_server_available", authorization_server="corp") is None
     assert _value(metrics, "trusted_issuer_available", issuer="c") is None
+
+
+def test_how_servers_are_used_is_asked_at_the_scrape() -> None:
+    metrics, loads = Metrics("1"), [ServerLoad("corp", in_flight=64, queued=7, breaker=2)]
+    metrics.watch_authorization_servers(lambda: loads)
+    names = ("exchanges_in_flight", "exchanges_queued", "breaker_state")
+    assert [_value(metrics, name, authorization_server="corp") for name in names] == [64, 7, 2]
+    loads[0] = ServerLoad("partner", in_flight=0, queued=0, breaker=0)
+    assert [_value(metrics, name, authorization_server="partner") for name in names] == [0, 0, 0]
+    assert _value(metrics, "breaker_state", authorization_server="corp") is None
 
 
 def test_what_left_the_configuration_takes_its_series_along() -> None:
@@ -142,6 +154,7 @@ def test_what_left_the_configuration_takes_its_series_along() -> None:
     _touch_everything(metrics)
     metrics.define(exchanges={"carts": ["other"]}, authorization_servers=["other"], trusted_issuers=["other"])
     metrics.watch_upstream_connections(tuple)
+    metrics.watch_authorization_servers(tuple)
     left = {label for _, labels in _samples(metrics) for label in labels}
     assert ("route", "carts") in left
     assert ("route", "none") in left

@@ -1,12 +1,16 @@
 """The whole of it: what a file becomes, what is wrong where parts meet, and whom a snapshot trusts."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from sidecar.exchange.schedule import Lifetimes
 from sidecar.inbound.accept import GUARDED
+from sidecar.oauth.jwt import generate_key, jwk_set
+from sidecar.snapshot import build
+from tests.oauth.peers import serve_documents
 from tests.snapshot.conftest import PEERS, ROUTE, Folder, place
 from tests.support.values import request, subject
 
@@ -138,6 +142,91 @@ async def test_two_thousand_routes(folder: Folder) -> None:
 async def test_what_was_never_used_is_closed_at_once(folder: Folder) -> None:
     async with asyncio.timeout(5):
         await folder.build().close()
+
+
+LOOKS = """
+version: 1
+trusted_issuers:
+  corp: {issuer: 'ORIGIN', audience: [gateway], probe: PROBE}
+authorization_servers:
+  corp: {issuer: 'ORIGIN', probe: PROBE, client_auth: {method: none, client_id: gateway}}
+  by-hand: {token_endpoint: 'ORIGIN/token', probe: PROBE, client_auth: {method: none, client_id: gateway}}
+routes:
+  - name: health
+    match: {path: /healthz}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    exchange: none
+"""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
+            await asyncio.sleep(0.01)
+
+
+def counts(folder: Folder) -> list[str]:
+    """What the gauges say of who is there."""
+    lines = folder.metrics.render()[0].decode().splitlines()
+    return [line for line in lines if "_available{" in line]
+
+
+async def test_those_we_speak_to_are_looked_at_from_its_start_to_its_end(folder: Folder) -> None:
+    async with serve_documents({}) as served:
+        served.documents["/.well-known/oauth-authorization-server"] = {
+            "issuer": served.origin,
+            "token_endpoint": f"{served.origin}/token",
+            "jwks_uri": f"{served.origin}/keys",
+        }
+        served.documents["/keys"] = jwk_set([generate_key("ES256", "k")])
+        snapshot = folder.build(LOOKS.replace("ORIGIN", served.origin).replace("PROBE", "10ms"))
+        await asyncio.sleep(0.05)
+        assert (served.counts, counts(folder)) == ({}, [])  # it was not started
+        snapshot.start()
+        await until(lambda: served.counts.get("/keys", 0) >= 3 and len(counts(folder)) == 2)
+        assert counts(folder) == [
+            'token_sidecar_authorization_server_available{authorization_server="corp"} 1.0',
+            'token_sidecar_trusted_issuer_available{issuer="corp"} 1.0',
+        ]
+        del served.documents["/.well-known/oauth-authorization-server"]
+        down = 'token_sidecar_authorization_server_available{authorization_server="corp"} 0.0'
+        await until(lambda: down in counts(folder))
+        await snapshot.close()
+        before = dict(served.counts)
+        await asyncio.sleep(0.05)
+        assert served.counts == before
+        assert "/token" not in before
+
+
+async def test_looks_go_on_over_a_reload_that_leaves_their_peer_as_it_was(folder: Folder) -> None:
+    async with serve_documents({}) as served:
+        text = LOOKS.replace("ORIGIN", served.origin)
+        first = folder.build(text.replace("PROBE", "10ms"))
+        first.start()
+        same = build(folder.load(text.replace("PROBE", "10ms") + "# again\n"), folder.metrics, before=first)
+        assert {*map(id, same.probes.values())} == {*map(id, first.probes.values())}
+        await first.stop(same)
+        same.start()
+        before = sum(served.counts.values())
+        await until(lambda: sum(served.counts.values()) > before)
+        none = build(folder.load(text.replace("PROBE", "null")), folder.metrics, before=same)
+        assert none.probes == {}
+        assert none.servers["corp"] is first.servers["corp"]  # with what its breaker knows
+        await same.stop(none)
+        before = sum(served.counts.values())
+        await asyncio.sleep(0.05)
+        assert sum(served.counts.values()) == before
+        await none.close()
+
+
+async def test_nobody_is_looked_at_who_is_not_to_be(folder: Folder) -> None:
+    async with serve_documents({}) as served:
+        snapshot = folder.build(LOOKS.replace("ORIGIN", served.origin).replace("PROBE", "null"))
+        snapshot.start()
+        await asyncio.sleep(0.05)
+        await snapshot.close()
+        assert served.counts == {}
 
 
 def test_a_snapshot_shows_no_secret(folder: Folder) -> None:

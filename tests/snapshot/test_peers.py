@@ -226,7 +226,7 @@ async def test_every_way_to_authenticate(
     async with raw_peer(reply(body={"access_token": "x"})) as peer:
         text = served_by(peer, f"client_auth: {client_auth}")
         async with closing(folder, compiled(folder, text, {"SECRET": "s(t"})) as peers:
-            await peers.servers["corp"].token_request(PAIRS)
+            await peers.servers["corp"].token_request(PAIRS, b"key")
     [seen] = peer.seen
     assert seen.form == [*PAIRS, *expected]
     assert seen.value("authorization") == authorization
@@ -244,7 +244,7 @@ async def test_a_token_of_the_platform(folder: Folder, method: str, kind: str, c
             folder, compiled(folder, served_by(peer, f"client_auth: {{method: {method}, {name}jwt_file: token}}"))
         ) as peers,
     ):
-        await peers.servers["corp"].token_request(PAIRS)
+        await peers.servers["corp"].token_request(PAIRS, b"key")
     sent = [
         *([("client_id", client_id)] if client_id else []),
         ("client_assertion_type", f"urn:ietf:params:oauth:client-assertion-type:{kind}"),
@@ -269,7 +269,7 @@ async def test_a_certificate(folder: Folder, method: str) -> None:
         raw_peer(answer, tls=context) as peer,
         closing(folder, compiled(folder, served_by(peer, f"{auth}, tls: {{ca_file: '{authority.ca_file}'}}"))) as peers,
     ):
-        await peers.servers["corp"].token_request(PAIRS)
+        await peers.servers["corp"].token_request(PAIRS, b"key")
     assert shown == ["gw"]
     assert peer.seen[0].form == [*PAIRS, ("client_id", "gw")]
 
@@ -284,7 +284,7 @@ async def test_an_assertion_signed_with_the_secret(folder: Folder, where: str, m
         raw_peer(reply(body={"access_token": "x"})) as peer,
         closing(folder, compiled(folder, served_by(peer, auth), {"SECRET": secret})) as peers,
     ):
-        await peers.servers["corp"].token_request(PAIRS)
+        await peers.servers["corp"].token_request(PAIRS, b"key")
     assertion = dict(peer.seen[0].form)["client_assertion"]
     jws.deserialize_compact(assertion, OctKey.import_key(secret), ["HS512"])
     assert peek(assertion).claims["aud"] == peer.url
@@ -299,7 +299,7 @@ async def test_a_signed_assertion(folder: Folder) -> None:
             (", dialect_overrides: {assertion_audience: token_endpoint}", peer.url),
         ):
             async with closing(folder, compiled(folder, served_by(peer, auth + dialect))) as peers:
-                await peers.servers["corp"].token_request(PAIRS)
+                await peers.servers["corp"].token_request(PAIRS, b"key")
             assertion = peek(dict(peer.seen[-1].form)["client_assertion"])
             assert assertion.header["kid"] == "k-7"
             assert (assertion.claims["iss"], assertion.claims["aud"]) == ("gw", audience)
@@ -316,7 +316,7 @@ async def test_a_signed_assertion(folder: Folder) -> None:
             ),
         ):
             async with closing(folder, compiled(folder, text)) as peers:
-                await peers.servers["corp"].token_request(PAIRS)
+                await peers.servers["corp"].token_request(PAIRS, b"key")
             assert peek(dict(peer.seen[-1].form)["client_assertion"]).claims["aud"] == audience
 
 
@@ -326,7 +326,7 @@ async def test_a_dialect_is_asked_how_to_encode(folder: Folder) -> None:
     async with raw_peer(reply(body={"access_token": "x"})) as peer:
         text = served_by(peer, f"{auth}, dialect_overrides: {{form_encoding: false}}")
         async with closing(folder, compiled(folder, text)) as peers:
-            await peers.servers["corp"].token_request(PAIRS)
+            await peers.servers["corp"].token_request(PAIRS, b"key")
             assert peers.dialects["corp"].form_encoding is False
     assert peer.seen[0].value("authorization") == "Basic Z3c6cyh0"
 
@@ -337,7 +337,7 @@ async def test_a_server_that_is_discovered(folder: Folder) -> None:
         peer.answers = [reply(body=metadata(origin)), reply(body={"access_token": "x"})]
         text = PEERS.replace("{issuer: 'https://login.example', client", f"{{issuer: '{origin}', client")
         async with closing(folder, compiled(folder, text + ROUTE)) as peers:
-            await peers.servers["corp"].token_request(PAIRS)
+            await peers.servers["corp"].token_request(PAIRS, b"key")
             assert peers.issued_keys.keys() == {"https://login.example", origin}
     assert [seen.target for seen in peer.seen] == ["/.well-known/oauth-authorization-server", "/token"]
 
@@ -381,11 +381,11 @@ async def test_a_secret_that_rotates_is_counted(folder: Folder) -> None:
         raw_peer(reply(body={"access_token": "x"})) as peer,
         closing(folder, compiled(folder, served_by(peer, auth))) as peers,
     ):
-        await peers.servers["corp"].token_request(PAIRS)
+        await peers.servers["corp"].token_request(PAIRS, b"key")
         folder.file("secret", "the-second")
         for _ in range(2):
             await folder.rotation.look()
-        await peers.servers["corp"].token_request(PAIRS)
+        await peers.servers["corp"].token_request(PAIRS, b"key")
     assert [dict(seen.form)["client_secret"] for seen in peer.seen] == ["one", "the-second"]
     name = str(folder.path / "secret")
     assert folder.metrics.secret_reloads.labels(name, "success")._value.get() == 1

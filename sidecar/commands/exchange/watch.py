@@ -37,11 +37,11 @@ class Watch:
         exchange = replace(plan.exchange, expect=Expect(same_subject=False))
         return replace(plan, exchange=exchange, server=cast(AuthorizationServer, self))
 
-    async def token_request(self, pairs: Sequence[tuple[str, str]]) -> TokenReply | ErrorReply:
+    async def token_request(self, pairs: Sequence[tuple[str, str]], key: bytes) -> TokenReply | ErrorReply:
         began = time.monotonic()
         self._looks.clear()
         try:
-            self.answer = await self._server.token_request(pairs)
+            self.answer = await self._server.token_request(pairs, key)
             return self.answer
         finally:
             self.ended = time.monotonic()

@@ -7,7 +7,19 @@ dataclasses: pydantic checks a file against them in ``sidecar.config.load``, and
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar, dataclass_transform
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    NamedTuple,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 from sidecar.config.schema.markers import Check, Read
 
@@ -70,7 +82,10 @@ def _read(written: Any, annotation: Any) -> object:
     """Read a default as the file's values are read."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation(**written)
-    for marker in getattr(annotation, "__metadata__", ()) if written is not None else ():
+    # What may be null too is a union with None.
+    choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    markers = [marker for choice in choices for marker in getattr(choice, "__metadata__", ())]
+    for marker in markers if written is not None else ():
         if isinstance(marker, Read | Check):
             written = marker.function(written)
     return written

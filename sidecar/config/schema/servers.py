@@ -156,6 +156,9 @@ class TrustedIssuer(Section):
         "The issuer is asked about every token; required for opaque.", default=None
     )
     leeway: Duration = key("Allowed difference of clocks.", default="30s")
+    probe: PositiveDuration | None = key(
+        "How often its keys or metadata are looked at while nobody needs them; null: never.", default="30s"
+    )
     tls: PeerTLS | None = key("TLS to the issuer.", default=None)
     allow_plain_http: bool = key("The network encrypts: allow http URLs that are not loopback.", default=False)
 
@@ -173,6 +176,9 @@ class AuthorizationServer(Section):
     tls: PeerTLS | None = key("TLS to the server.", default=None)
     timeout: PositiveDuration = key("One deadline for a whole exchange.", default="5s")
     max_in_flight: Count = key("Exchanges at once; a queue as long again.", default=64)
+    probe: PositiveDuration | None = key(
+        "How often its metadata is looked at, where it is discovered; null: never.", default="30s"
+    )
     default_lifetime: PositiveDuration = key(
         "Of an issued token where neither expires_in nor the token says.", default="60s"
     )

@@ -28,12 +28,14 @@ def test_defaults_of_an_issuer() -> None:
     assert (issuer.token_profile, issuer.subject_token_type) == ("jwt", None)
     assert issuer.algorithms == DEFAULT_ALGORITHMS
     assert (issuer.scope_claim, issuer.audience_claim) == (("scope", "scp"), "aud")
+    assert issuer.probe == 30.0
     assert (issuer.keys_stale, issuer.leeway, issuer.allow_plain_http) == (86400.0, 30.0, False)
 
 
 def test_defaults_of_a_server() -> None:
     server = read(AuthorizationServer, {"issuer": "https://a", "client_auth": {"method": "none"}})
     assert (server.dialect, server.timeout, server.max_in_flight, server.default_lifetime) == ("rfc8693", 5.0, 64, 60.0)
+    assert server.probe == 30.0
     assert (server.extra_params, server.dialect_overrides, server.allow_plain_http) == ({}, {}, False)
 
 
