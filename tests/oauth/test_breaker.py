@@ -177,7 +177,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.stale += self.current
         self.current = []
 
-    @rule(seconds=st.sampled_from([0.1, 0.9, 1.0, 30.0]))
+    @rule(seconds=st.sampled_from([0.125, 0.875, 1.0, 30.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
