@@ -22,6 +22,7 @@ from yarl import URL
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.route import TLS
 from sidecar.oauth.jwt import strict_json
+from sidecar.oauth.resolver import Resolver
 from sidecar.tls import Contexts, client_tls
 
 MAX_REPLY_BYTES: Final = 64 * 1024
@@ -185,7 +186,7 @@ class PeerClient:
         """The session, made in the running loop; where a default is unsafe for us, it is named."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=self._max_in_flight, keepalive_timeout=KEEPALIVE),
+                connector=_Connector(limit=self._max_in_flight, keepalive_timeout=KEEPALIVE, resolver=Resolver()),
                 headers=_HEADERS,
                 cookie_jar=aiohttp.DummyCookieJar(),  # a shared jar would send one user's cookie with another's token
                 auto_decompress=False,  # a bomb is not unpacked
