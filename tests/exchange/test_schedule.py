@@ -105,7 +105,7 @@ def test_no_token_is_used_when_it_might_be_dead(
 ) -> None:
     lifetimes = Lifetimes(early_expiry=early, refresh_ahead=ahead)
     result = times(expires_in, issued, subject, jitter, lifetimes=lifetimes)
-    subject = subject if SENT + subject > SENT else AFTER_THE_END
+    subject = subject if WALL + subject > WALL else AFTER_THE_END  # as far as floats can tell
     for end in (expires_in, issued, subject, lifetimes.max_lifetime):
         if end is not None:
             assert result.deadline <= SENT + end + 1e-6
