@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A deadline is an assertion about time, and these machines are shared.
-settings.register_profile("tests", deadline=None)
+# Deadlines and slowness are assertions about time, and these machines are shared.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
 

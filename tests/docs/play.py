@@ -20,7 +20,7 @@ from tests.support.process import start, stop
 
 #: The ports that pages use.
 PORTS: Final = ("8080", "8090", "9000", "9090")
-LIMIT: Final = 20.0  # seconds for one command, or until one that stays says what is expected
+LIMIT: Final = 60.0  # seconds for one command, or until one that stays says what is expected
 
 
 class Differs(Exception):
