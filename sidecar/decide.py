@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from sidecar.caller.take import needle, needles, refuse_second_place, take
 from sidecar.exchange.plan import Plan
+from sidecar.inbound.handshake import asks_for_websocket, check_handshake, comes_from_elsewhere
 from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Direction
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
@@ -28,7 +29,7 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
     It never raises but for cancellation. Nothing may leave under a decision that has a refusal.
     """
     route: Route | None = None
-    preflight = False
+    preflight = websocket = False
     subject: Subject | None = None
     ingress = snapshot.listeners[request.listener].direction is Direction.INGRESS
     try:
@@ -36,10 +37,13 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
         _fits(request, route)
         if preflight := request.method == "OPTIONS" and preflight_method(request) is not None:
             _allow_preflight(request, route)
+        if websocket := route.upstream.websocket and asks_for_websocket(request):
+            check_handshake(request)
+            _allow_page(request, route)
         if preflight or route.exchange is None:
             drop_cookies = preflight or route.upstream.drop_cookies
             left_behind = refuse_second_place(request, ingress=ingress, drop_cookies=drop_cookies)
-            return Decision(route, preflight=preflight, left_behind=left_behind)
+            return Decision(route, preflight=preflight, websocket=websocket, left_behind=left_behind)
         credential = take(
             request,
             route.subject.header,
@@ -52,7 +56,7 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
         allow(route.subject, subject, snapshot.verifier.clock.wall())
         allow_actor(subject, plan.next_actor())
         grant = await exchange(plan, subject, request)
-        return Decision(route, subject, grant, left_behind=(needle(credential.token.encode()),))
+        return Decision(route, subject, grant, websocket=websocket, left_behind=(needle(credential.token.encode()),))
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"
         return Decision(
@@ -77,3 +81,15 @@ def _allow_preflight(request: RequestHead, route: Route) -> None:
         raise refuse(Kind.INVALID_REQUEST, "A preflight has no body.")
     if route.preflight is Preflight.ANSWER and (route.cors is None or not route.cors.allows(request.values(b"origin"))):
         raise refuse(Kind.POLICY_DENIED, "Pages of this origin may not call this route.", finding="cors.origins")
+
+
+def _allow_page(request: RequestHead, route: Route) -> None:
+    """Refuse a WebSocket to pages that may not call the route: for this a browser asks nobody before.
+
+    A page can't put a bearer token there. But what stands before the gateway may, for whoever has its cookie.
+    """
+    if route.preflight is Preflight.FORWARD or not comes_from_elsewhere(request):
+        return
+    if route.cors is None or not route.cors.allows(request.values(b"origin")):
+        finding = "preflight is refuse" if route.preflight is Preflight.REFUSE else "cors.origins"
+        raise refuse(Kind.POLICY_DENIED, "Pages of this origin may not open a WebSocket.", finding=finding)

@@ -5,6 +5,7 @@ made of files are made anew when those are replaced: ``client_tls`` and ``Server
 """
 
 import ssl
+from asyncio import BaseTransport
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -82,6 +83,17 @@ def server_context(cert_file: str, key_file: str, client_ca_file: str | None) ->
         context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def ended_properly(transport: BaseTransport) -> bool:
+    """Whether the end of a stream was the peer's own: over TLS only a closing alert says so (RFC 9112 §9.8)."""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return not tls.read(1)
+    except ssl.SSLError:
+        return False
 
 
 @contextmanager

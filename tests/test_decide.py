@@ -16,6 +16,7 @@ from sidecar.model.tokens import Subject
 from sidecar.routing.table import Table
 from sidecar.snapshot import Snapshot
 from tests.support.values import NOW, issued, request, route, subject
+from tests.support.websocket import KEY
 
 TOKEN = "subject-token"
 BEARER = (b"Authorization", b"Bearer " + TOKEN.encode())
@@ -75,6 +76,7 @@ ROUTES = (
         match=Match(path_prefix="/proxied"),
         subject=SubjectPolicy(frozenset({"corp", "partner"}), header="x-forwarded-access-token"),
     ),
+    route("sockets", match=Match(path_prefix="/sockets"), upstream=replace(route().upstream, websocket=True)),
     route("forwarding", match=Match(path_prefix="/forwarding"), preflight=Preflight.FORWARD),
     route(
         "answering",
@@ -370,6 +372,41 @@ async def test_a_preflight_has_no_body_and_its_token_in_no_second_place() -> Non
     elsewhere = request(*PREFLIGHT, BEARER, (b"X", TOKEN.encode()), path=b"/forwarding", method="OPTIONS")
     for head in (with_body, elsewhere):
         assert refusal(await decided(head, Steps())).kind is Kind.INVALID_REQUEST
+
+
+WEBSOCKET = (
+    (b"Upgrade", b"websocket"),
+    (b"Connection", b"Upgrade"),
+    (b"Sec-WebSocket-Version", b"13"),
+    (b"Sec-WebSocket-Key", KEY),
+)
+
+
+async def test_a_websocket_is_one_only_where_its_route_says_so() -> None:
+    for path, one in ((b"/sockets/1", True), (b"/orders/1", False), (b"/public", False)):
+        decision = await decided(request(*WEBSOCKET, BEARER, path=path), Steps())
+        assert (decision.refusal, decision.websocket) == (None, one)
+    assert not (await decided(request(BEARER, path=b"/sockets/1"), Steps())).websocket
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ((*WEBSOCKET[:2], BEARER), Kind.UPGRADE_REQUIRED),
+        ((*WEBSOCKET, WEBSOCKET[0], BEARER), Kind.INVALID_REQUEST),
+        ((*WEBSOCKET, (b"Origin", b"https://evil.example"), BEARER), Kind.POLICY_DENIED),
+        ((*WEBSOCKET, (b"Sec-WebSocket-Protocol", TOKEN.encode()), BEARER), Kind.INVALID_REQUEST),
+        (WEBSOCKET, Kind.MISSING_TOKEN),
+    ],
+)
+async def test_a_websocket_that_is_not_allowed_is_never_exchanged_for(
+    fields: tuple[tuple[bytes, bytes], ...], kind: Kind
+) -> None:
+    steps = Steps()
+    decision = await decided(request(*fields, path=b"/sockets/1"), steps)
+    assert decision.refusal is not None
+    assert decision.refusal.kind is kind
+    assert steps.taken == []
 
 
 async def test_what_is_no_preflight_needs_a_token() -> None:

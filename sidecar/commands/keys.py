@@ -22,7 +22,7 @@ _INSTEAD: Final[Mapping[str, tuple[str, ...]]] = {
 _OF_ROUTES: Final = frozenset({"match", "upstream", "subject", "exchange"})
 _ASKED: Final = ("audience", "resource", "scope", "requested_token_type", "actor_token", "authorization_details")
 _EXPECTED: Final = ("audience", "extra_audience", "scope", "extra_scope", "subject")
-_FORWARDED: Final = ("url", "strip_prefix", "preserve_host", "token_header", "drop_cookies")
+_FORWARDED: Final = ("url", "strip_prefix", "preserve_host", "token_header", "drop_cookies", "websocket")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,16 @@ def whole_seconds(value: object) -> int:
     raise ValueError("should be whole seconds, such as 30s or 5m")
 
 
+def tunnel_lifetime(value: object) -> float | None:
+    """Return seconds, more than none; None for ``token``."""
+    if value == "token":
+        return None
+    try:
+        return positive_duration(value)
+    except ValueError:
+        raise ValueError("should be token, or a duration longer than 0s, such as 8h") from None
+
+
 def size(value: object) -> int:
     """Return bytes, at least one."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value

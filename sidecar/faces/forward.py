@@ -22,6 +22,8 @@ from sidecar.wire.framing import request_framing
 _NEVER_FORWARDED: Final = (
     CREDENTIALS | FORWARDING | {b"content-length", b"host", b"http2-settings", b"via", b"x-request-id"}
 )
+#: What names the protocol to go on with, on either way (RFC 6455 §4.1): hop-by-hop, so that nobody else's goes on.
+SWITCHING: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
 _NEVER_RETURNED: Final = frozenset({b"content-length", b"x-request-id"})
 #: What an upstream says of who may read a response; where the gateway answers preflights it speaks for both.
 _OPENING: Final = frozenset(
@@ -66,6 +68,8 @@ def upstream_head(
         fields += _forwarding_fields(*hop, request.named) if trusted_peer else _first_hop(*hop)
     if request.chunked or request.content_length is not None:
         fields.append(request_framing(request.content_length))
+    if decision.websocket:
+        fields += SWITCHING
     hops = [*request.values(b"via"), b"%d.%d %b" % (*request.version, own_via)]
     fields += [(b"Via", b", ".join(hops)), (b"X-Request-ID", request.request_id.encode())]
     if decision.grant is not None:

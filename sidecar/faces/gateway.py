@@ -19,6 +19,7 @@ from sidecar.faces.problems import problem
 from sidecar.faces.relay import return_response, send
 from sidecar.faces.responses import OwnResponse, written
 from sidecar.faces.upload import Upload
+from sidecar.faces.websocket import limits_of, switch
 from sidecar.inbound.accept import accept
 from sidecar.inbound.server import ClientGone, Incoming
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
@@ -32,6 +33,7 @@ from sidecar.observe.route_metrics import TokenRefusal
 from sidecar.routing.conditions import methods_of
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
+from sidecar.wire.handshake import offer_of
 
 #: Counted where the caller left before it was answered; nobody is ever sent it.
 CLIENT_LEFT: Final = 499
@@ -173,6 +175,8 @@ class Gateway:
         if not self._journal.receipts.accepting:
             raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The request can't be put on record.", retry_after=1)
         grant = decision.grant
+        if decision.websocket and not passage.incoming.may_switch:
+            raise refuse(Kind.INVALID_REQUEST, "The WebSocket handshake is ambiguous.", close=True)
         head = self._head(passage, request, decision, route)
         waited = grant.waited if grant is not None else 0.0
         self._journal.metrics.route(route.name).overhead.observe(self._now() - passage.began - waited)
@@ -225,7 +229,8 @@ class Gateway:
     ) -> Response:
         sent = self._now()
         pool, issued = passage.snapshot.pools[route.name], _issued(passage.decision)
-        response = await send(passage.incoming, request, upload, pool, head, issued=issued)
+        offer = offer_of(request.named) if passage.decision.websocket else None
+        response = await send(passage.incoming, request, upload, pool, head, issued=issued, offer=offer)
         self._journal.metrics.route(route.name).upstream_duration.observe(self._now() - sent)
         return response
 
@@ -250,6 +255,12 @@ class Gateway:
             _end_if_going(passage.incoming)
             self.streams += 1
             try:
+                if response.tunnel is not None:
+                    limits = limits_of(route.upstream, passage.decision.grant, self._now())
+                    await switch(
+                        passage.incoming, request, response, response.tunnel, limits, issued=issued, now=self._now
+                    )
+                    return
                 await return_response(passage.incoming, request, response, issued=issued, idle=idle, opened=opened_to)
             finally:
                 self.streams -= 1

@@ -14,8 +14,10 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from sidecar.faces.forward import SWITCHING
 from sidecar.faces.responses import Headers, OwnResponse
 from sidecar.model.refusal import Kind, Oversize, Refusal, StepUp
+from sidecar.wire.handshake import VERSION
 
 PROBLEM_TYPE: Final = "urn:token-exchange-sidecar:problem:"
 CONTENT_TYPE: Final = b"application/problem+json"
@@ -51,6 +53,7 @@ KINDS: Final[Mapping[Kind, Row]] = {
     Kind.TOO_LARGE: Row(413, "Too large"),
     Kind.REQUEST_TIMEOUT: Row(408, "The request took too long to arrive"),
     Kind.EXPECTATION_FAILED: Row(417, "Expectation not understood"),
+    Kind.UPGRADE_REQUIRED: Row(426, "Another version of WebSocket is required"),
     Kind.VERSION_NOT_SUPPORTED: Row(505, "HTTP version not supported"),
     Kind.NOT_SUPPORTED: Row(501, "Not supported"),
     Kind.EXCHANGE_MISCONFIGURED: Row(502, "The token exchange is misconfigured"),
@@ -103,8 +106,10 @@ def _constant(
     }
     if row.error is not None:
         members["error"] = row.error
-    challenge = _challenge(row, scope, step_up or StepUp()) if status in (401, 403) else None
-    return status, _headers(challenge), _json(members)[:-1]
+    headers = _headers(_challenge(row, scope, step_up or StepUp()) if status in (401, 403) else None)
+    if status == 426:
+        headers = (*headers, *SWITCHING, (b"Sec-WebSocket-Version", VERSION))  # RFC 9110 §15.5.22, RFC 6455 §4.4
+    return status, headers, _json(members)[:-1]
 
 
 def _challenge(row: Row, scope: tuple[str, ...], step_up: StepUp) -> str:

@@ -19,16 +19,24 @@ from sidecar.upstream.pool import Pool
 from sidecar.upstream.response import Response
 from sidecar.wire.fields import serialize_head
 from sidecar.wire.framing import LAST_CHUNK, encode_chunk
+from sidecar.wire.handshake import Offer
 
 _PASSED_ON = {100: b"HTTP/1.1 100 Continue", 103: b"HTTP/1.1 103 Early Hints"}
 
 
 async def send(
-    incoming: Incoming, request: RequestHead, upload: Upload, pool: Pool, head: bytes, *, issued: bytes | None
+    incoming: Incoming,
+    request: RequestHead,
+    upload: Upload,
+    pool: Pool,
+    head: bytes,
+    *,
+    issued: bytes | None,
+    offer: Offer | None = None,
 ) -> Response:
     """Send a request upstream, its body as it comes, and return when the response's head is there.
 
-    issued: see ``forward.response_head``.
+    issued: see ``forward.response_head``. offer: see ``Pool.request``.
     Refused: with the kind that the failure is called by. ClientGone: the caller left while its body was awaited.
     """
 
@@ -38,7 +46,9 @@ async def send(
             incoming.write_interim(serialize_head(_PASSED_ON[status], returned_fields(fields, issued)))
 
     try:
-        return await pool.request(head, method=request.method, body=upload.body(), on_informational=interim)
+        return await pool.request(
+            head, method=request.method, body=upload.body(), on_informational=interim, offer=offer
+        )
     except UpstreamError as error:
         raise _refused(error) from None
 

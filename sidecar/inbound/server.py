@@ -23,6 +23,7 @@ from aiohttp.web_server import Server
 
 from sidecar.inbound.room import Room, TurnedAway
 from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
+from sidecar.tunnel import End
 
 log = logging.getLogger("sidecar.inbound")
 
@@ -81,6 +82,11 @@ class Incoming:
         return name[0] if isinstance(name, tuple) else None
 
     @property
+    def may_switch(self) -> bool:
+        """Whether what comes behind this request was left unread, since it may be another protocol's."""
+        return cast(Connection, self._protocol).unread_behind
+
+    @property
     def complete(self) -> bool:
         """Whether the request has arrived to its end, if not all of it was read yet."""
         return self.content.is_eof()
@@ -114,6 +120,16 @@ class Incoming:
         """Write a 1xx response; the final one is still to come."""
         self.write(data)
         self.started = False
+
+    async def switch(self, head: bytes, seconds: float) -> End:
+        """Write the head of a 101, the last of HTTP, and hand the connection over as soon as it was taken.
+
+        Only where it ``may_switch``. ClientGone: as for ``drain``.
+        """
+        self.keep_open = False
+        self.write(head)
+        await self.drain(seconds)
+        return cast(Connection, self._protocol).hand_over()
 
     async def drain(self, seconds: float) -> None:
         """Wait until the caller has taken enough of what was written. ClientGone: it left, or did not in so long."""
@@ -169,13 +185,35 @@ class Incoming:
 class Connection(RequestHandler):
     """One caller's connection."""
 
-    __slots__ = ("_body", "_head_begun", "_head_timer")
+    __slots__ = ("_body", "_head_begun", "_head_timer", "_tunnel")
 
     def __init__(self, manager: "GatewayServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._body: StreamReader = EMPTY_PAYLOAD  # of the message that came last
         self._head_begun = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._tunnel: End | None = None
+
+    @property
+    def unread_behind(self) -> bool:
+        """Whether the request under way is the last that is parsed, and all bytes behind it are kept as they are."""
+        return self._upgraded and not self._messages
+
+    def hand_over(self) -> End:
+        """Give the transport, and what came behind the last request, to another protocol. ClientGone: it is closed."""
+        if self.transport is None or self.transport.is_closing():
+            raise ClientGone
+        early, self._message_tail = self._message_tail, b""
+        self._tunnel = End(self.transport, self, early, is_server=False)
+        if self._close:
+            self._tunnel.go_away()
+        return self._tunnel
+
+    def close(self) -> None:
+        """Serve no more requests; a connection that was handed over is told to end."""
+        super().close()
+        if self._tunnel is not None:
+            self._tunnel.go_away()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or leave the connection to a protocol that turns it away."""

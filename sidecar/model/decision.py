@@ -69,6 +69,7 @@ class Decision:
     whose ``exchange`` is ``none``.
 
     preflight: it is a CORS preflight, and allowed; it goes on without any credential.
+    websocket: it is a WebSocket handshake, and well-formed, on a route that passes them on.
     left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream or is
         written down.
     """
@@ -78,4 +79,5 @@ class Decision:
     grant: Grant | None = None
     refusal: Refusal | None = None
     preflight: bool = False
+    websocket: bool = False
     left_behind: tuple[bytes, ...] = field(default=(), repr=False)

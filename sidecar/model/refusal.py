@@ -23,6 +23,7 @@ class Kind(StrEnum):
     TOO_LARGE = "too-large"
     REQUEST_TIMEOUT = "request-timeout"
     EXPECTATION_FAILED = "expectation-failed"
+    UPGRADE_REQUIRED = "upgrade-required"
     VERSION_NOT_SUPPORTED = "version-not-supported"
     NOT_SUPPORTED = "not-supported"
     EXCHANGE_MISCONFIGURED = "exchange-misconfigured"

@@ -76,6 +76,8 @@ class Upstream:
     max_body_bytes: int | None = None
     token_header: bytes = b"Authorization"
     drop_cookies: bool = False
+    websocket: bool = False
+    websocket_max_lifetime: float | None = None  # None: as long as the issued token lives
     resource_server: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -78,6 +78,9 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
         for each in fields(upstream)
         if each.name not in {*_NAMED, *OPERATIONAL}
     }
+    lifetime = facts.pop("upstream.websocket_max_lifetime")
+    if upstream.websocket:
+        facts["upstream.websocket_max_lifetime"] = lifetime or "token"
     facts |= {f"upstream.tls.{each.name}": getattr(upstream.tls or TLS(), each.name) for each in fields(TLS)}
     facts |= {"preflight": route.preflight, "cors.origins": route.cors.origins if route.cors else frozenset()}
     facts |= {"match.allow": route.match.allow, "exchange": "some" if exchange is not None else "none"}
@@ -150,6 +153,7 @@ def _at_most(new: int | None, old: int | None) -> bool:
 #: By name, whether the new value lets nothing through that the old one did not. What has no order is not here.
 AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "upstream.max_body_bytes": _at_most,
+    "upstream.websocket": lambda new, old: old or not new,
     "match.allow": _holds_less,
     "preflight": lambda new, old: new is Preflight.REFUSE or new is old,
     "cors.origins": lambda new, old: new <= old or ANY_ORIGIN in old,

@@ -97,6 +97,8 @@ def _upstream(route: RouteSection, config: Config) -> Upstream:
         max_body_bytes=most,
         token_header=section.token_header.encode(),
         drop_cookies=section.drop_cookies,
+        websocket=section.websocket,
+        websocket_max_lifetime=section.websocket_max_lifetime,
     )
 
 

@@ -7,23 +7,26 @@ not one byte since. Where connections come from and rest is ``dial``'s and ``poo
 
 import asyncio
 import select
-import ssl
-from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final, Protocol, cast
 
 from sidecar.model.clock import Clock
+from sidecar.model.request import by_name
 from sidecar.model.route import Upstream
+from sidecar.tls import ended_properly
+from sidecar.tunnel import End
 from sidecar.upstream.body import Body, send_body
 from sidecar.upstream.decoders import Decoder, decoder_for
 from sidecar.upstream.errors import Phase, UpstreamError, UpstreamTimeout, UpstreamTruncated, UpstreamUnavailable
 from sidecar.upstream.head import Fields, HeadReader, ResponseHead
+from sidecar.upstream.interim import Interim
 from sidecar.upstream.response import Response
 from sidecar.upstream.watch import Watch
 from sidecar.wire.framing import Delimiter, FramingError, response_framing
+from sidecar.wire.grammar import GrammarError
+from sidecar.wire.handshake import Offer, check_answer
 
-MAX_INFORMATIONAL: Final = 16
 WRITE_HIGH_WATER: Final = 64 * 1024
 
 OnInformational = Callable[[int, Fields], Awaitable[None]]
@@ -35,6 +38,7 @@ class Stage(Enum):
     IDLE = "idle"  # nothing was asked: whatever comes is an attack or an end
     HEAD = "head"
     BODY = "body"
+    SWITCHED = "switched"  # none of ours any more: a WebSocket's
     ENDED = "ended"  # the response is complete, but has not been handed over yet
 
 
@@ -72,8 +76,8 @@ class Connection(asyncio.Protocol):
         self._sending = False
         self._delivered = False
         self._persistent = False
-        self._interim: deque[tuple[int, Fields]] = deque()
-        self._interim_count = 0
+        self._interim = Interim()
+        self._offer: Offer | None = None
         self._response: Response | None = None
         self._decoder: Decoder | None = None
         self.keep_alive: int | None = None
@@ -83,9 +87,15 @@ class Connection(asyncio.Protocol):
     # What a pool does with it.
 
     async def request(
-        self, head: bytes, *, method: str, body: Body | None, on_informational: OnInformational | None
+        self,
+        head: bytes,
+        *,
+        method: str,
+        body: Body | None,
+        on_informational: OnInformational | None,
+        offer: Offer | None = None,
     ) -> Response:
-        """Send a request and return when the head of its final response is there.
+        """Send a request and return when the head of its final response is there; see ``Pool.request`` for offer.
 
         UpstreamUnavailable, UpstreamTimeout, RequestBodyMismatch, and whatever the body's source or
         ``on_informational`` raise. When it raises, also when cancelled, the connection is closed; ``heard`` tells
@@ -96,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._method = method
         self._stage = Stage.HEAD
         self._sent = body is None or body.length == 0
-        self._interim_count = 0
+        self._interim, self._offer = Interim(), offer
         self.heard = self._delivered = False
         self._transport.write(head)
         self._expect_response()
@@ -178,7 +188,7 @@ class Connection(asyncio.Protocol):
             )
 
     def eof_received(self) -> None:
-        if self._decoder is not None and self._ended_properly() and self._decoder.feed_eof():
+        if self._decoder is not None and ended_properly(self._transport) and self._decoder.feed_eof():
             self._end_body(excess=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,6 +198,8 @@ class Connection(asyncio.Protocol):
         elif self._stage is Stage.BODY:
             self._fail(UpstreamTruncated("the connection ended within the response body"))
         self.abort()
+        if self._stage is Stage.SWITCHED:
+            self._end(None)
         self._owner.lost(self)
 
     def pause_writing(self) -> None:
@@ -240,7 +252,7 @@ class Connection(asyncio.Protocol):
         """Wait for heads, passing on the informational ones that matter, until the final one is there."""
         while True:
             while self._interim:
-                status, fields = self._interim.popleft()
+                status, fields = self._interim.next()
                 if on_informational is not None:
                     await on_informational(status, fields)
             if self._response is not None:
@@ -273,20 +285,28 @@ class Connection(asyncio.Protocol):
             if head.status >= 200:
                 self._begin_response(head, data)
                 return
-            self._receive_informational(head)
+            self._interim.take(self._method, head)
+            if head.status == 101:
+                self._switch(head, data)
+                return
+            if self._interim:
+                self._wake_request()
             if not data:
                 return
 
-    def _receive_informational(self, head: ResponseHead) -> None:
-        response_framing(self._method, head.status, head.version, head.fields)  # refuses one that claims a body
-        self._interim_count += 1
-        if head.status == 101:
+    def _switch(self, head: ResponseHead, data: bytes) -> None:
+        """Give the connection up to the protocol that was asked for, with the bytes that came already."""
+        if self._offer is None:
             raise UpstreamUnavailable("the upstream switched protocols unasked")
-        if self._interim_count > MAX_INFORMATIONAL:
-            raise UpstreamUnavailable("too many informational responses")
-        if head.status in (100, 103):
-            self._interim.append((head.status, head.fields))
-            self._wake_request()
+        try:
+            check_answer(self._offer, by_name(head.fields))
+        except GrammarError as error:
+            raise UpstreamUnavailable(f"the WebSocket handshake failed: {error}") from None
+        self._watch.stop()
+        self._stage = Stage.SWITCHED
+        end = End(self._transport, self, data, is_server=True)
+        self._response = Response(head, None, has_body=False, source=self, tunnel=end)
+        self._wake_request()
 
     def _begin_response(self, head: ResponseHead, data: bytes) -> None:
         framing = response_framing(self._method, head.status, head.version, head.fields)
@@ -368,16 +388,6 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self._fail(UpstreamTimeout(self._phase))
-
-    def _ended_properly(self) -> bool:
-        """Whether the end of the stream was the peer's own: over TLS only a closing alert says so (RFC 9112 §9.8)."""
-        tls = self._transport.get_extra_info("ssl_object")
-        if tls is None:
-            return True
-        try:
-            return not tls.read(1)
-        except ssl.SSLError:
-            return False
 
     def _wake_request(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -16,6 +16,7 @@ from sidecar.upstream.dial import Dialer
 from sidecar.upstream.errors import UpstreamUnavailable
 from sidecar.upstream.response import Response
 from sidecar.upstream.slots import Slots
+from sidecar.wire.handshake import Offer
 
 #: Seconds a request waits for a connection when all are in use.
 PATIENCE: Final = 1.0
@@ -70,11 +71,14 @@ class Pool:
         method: str,
         body: Body | None = None,
         on_informational: OnInformational | None = None,
+        offer: Offer | None = None,
     ) -> Response:
         """Send a request and return when the head of its final response is there.
 
         head: complete, with its empty line; it frames the body as ``Body.length`` says, and no body otherwise.
         method: the head's own; it decides whether a body is awaited and whether the request may be sent again.
+        offer: where the head asks for a WebSocket; only then may a 101 come, which is final and keeps its slot and its
+        connection until that is closed.
         on_informational: awaited with the status and fields of every 100 and 103, in order, before this returns.
 
         A request is sent a second time only when nothing can have come of the first: it went out on a kept connection
@@ -89,7 +93,9 @@ class Pool:
             kept = self._take_idle()
             if kept is not None:
                 try:
-                    return await kept.request(head, method=method, body=body, on_informational=on_informational)
+                    return await kept.request(
+                        head, method=method, body=body, on_informational=on_informational, offer=offer
+                    )
                 except UpstreamUnavailable:
                     if kept.heard or body is not None or method not in IDEMPOTENT:
                         raise
@@ -97,7 +103,7 @@ class Pool:
             fresh = await self._dialer.connect(self._new_connection)
             if not fresh.closed:
                 self._open[fresh] = generation
-            return await fresh.request(head, method=method, body=body, on_informational=on_informational)
+            return await fresh.request(head, method=method, body=body, on_informational=on_informational, offer=offer)
         except BaseException:
             self._slots.release()
             raise

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+from sidecar.tunnel import End
 from sidecar.upstream.errors import UpstreamError, UpstreamTruncated
 from sidecar.upstream.head import Fields, ResponseHead
 
@@ -34,6 +35,7 @@ class Response:
     It must be read to its end or closed: until then it holds a connection.
 
     content_length: bytes, as the head says; None where it says nothing. With ``has_body`` false none follow.
+    tunnel: the connection itself, where it speaks WebSocket from here on; whoever takes it has nothing to close here.
     """
 
     __slots__ = (
@@ -48,14 +50,23 @@ class Response:
         "has_body",
         "reason",
         "status",
+        "tunnel",
     )
 
-    def __init__(self, head: ResponseHead, content_length: int | None, has_body: bool, source: Source) -> None:
+    def __init__(
+        self,
+        head: ResponseHead,
+        content_length: int | None,
+        has_body: bool,
+        source: Source,
+        tunnel: End | None = None,
+    ) -> None:
         self.status: Final[int] = head.status
         self.reason: Final[str] = head.reason
         self.fields: Final[Fields] = head.fields
         self.content_length: Final[int | None] = content_length
         self.has_body: Final[bool] = has_body
+        self.tunnel: Final[End | None] = tunnel
         self._source: Source | None = source  # None once the body has ended, well or not
         self._pieces: deque[bytes] = deque()
         self._buffered = 0

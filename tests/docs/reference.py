@@ -27,6 +27,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.Duration: "duration",
     types.PositiveDuration: "duration",
     types.WholeSeconds: "duration",
+    types.TunnelLifetime: "`token`, or a duration",
     types.Size: "size",
     types.Version: "`1`",
     types.Text: "text",

@@ -253,6 +253,9 @@ is given up, another is got and the same request is sent again, once; not where 
 `refused` (it was not either), `limited` (a newer one was got less than ten seconds ago), `not-replayable` (given up,
 but the request could not be sent again), `exchange-failed`.
 
+With `websocket: true` a WebSocket is checked and exchanged for like any request, and lasts no longer than the issued
+token unless `websocket_max_lifetime` says so; [WebSockets and streams](websockets.md) tells the rest.
+
 In an upstream's `WWW-Authenticate`, demands for another login or for more scope (RFC 9470, `insufficient_scope`) go on.
 What would lead callers to another authorization server does not: `resource_metadata`, and outside such demands
 `authorization_uri` and `claims`.

@@ -17,6 +17,7 @@ from tests.faces.conftest import CONFIG, MakeWorld, World
 from tests.support import scripted
 from tests.support.gateway import Answer, Respond, Seen, ask, get, ok, read_answer
 from tests.support.scripted import Asked, ScriptedServer, granted, refused, replied, scripted_server
+from tests.support.websocket import handshake
 
 BOUND = 10.0
 CHALLENGE = 'Bearer realm="token-exchange-sidecar"'
@@ -49,6 +50,7 @@ routes:
      upstream: {url: 'http://127.0.0.1:PORT', max_body_bytes: 10, send_idle: 50ms}}
   - {name: silent, match: {path_prefix: /silent}, exchange: none,
      upstream: {url: 'http://127.0.0.1:PORT', response_timeout: 50ms}}
+  - {name: ws, match: {path_prefix: /ws}, upstream: {url: 'http://127.0.0.1:PORT', websocket: true}, exchange: none}
   - {name: nowhere, match: {path_prefix: /nowhere}, exchange: none,
      upstream: {url: 'http://127.0.0.1:DOWN'}}
   - {name: unserved, match: {path_prefix: /unserved}, upstream: {url: 'http://127.0.0.1:PORT'},
@@ -128,6 +130,9 @@ ROWS = {
     "a slash": Row(Kind.INVALID_REQUEST, 400, bearer("/orders/%2f"), None),
     "a target": Row(Kind.INVALID_REQUEST, 400, bearer("/orders/%zz"), None, parsed=False),
     "no HTTP": Row(Kind.INVALID_REQUEST, 400, bare(b"no HTTP\r\n\r\n"), None, parsed=False),
+    "an old WebSocket": Row(
+        Kind.UPGRADE_REQUIRED, 426, bare(handshake("/ws").replace(b"Version: 13", b"Version: 8")), "ws"
+    ),
     "no token": Row(Kind.MISSING_TOKEN, 401, bare(get("/orders")), challenge=CHALLENGE),
     "another scheme": Row(
         Kind.MISSING_TOKEN, 401, bare(get("/orders", b"Authorization: Basic YTpi")), challenge=CHALLENGE

@@ -32,6 +32,7 @@ CONTRACT: dict[Kind, tuple[int, str | None, str | None]] = {
     Kind.TOO_LARGE: (413, None, None),
     Kind.REQUEST_TIMEOUT: (408, None, None),
     Kind.EXPECTATION_FAILED: (417, None, None),
+    Kind.UPGRADE_REQUIRED: (426, None, None),
     Kind.VERSION_NOT_SUPPORTED: (505, None, None),
     Kind.NOT_SUPPORTED: (501, None, None),
     Kind.EXCHANGE_MISCONFIGURED: (502, None, None),
@@ -79,7 +80,8 @@ def test_a_kind_becomes_what_the_contract_says(kind: Kind) -> None:
     assert headers.pop("cache-control") == "no-store"
     assert headers.pop("www-authenticate", None) == challenge
     assert headers.pop("retry-after", None) == ("1" if status == 503 else None)
-    assert headers == {}
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    assert headers == (upgrade if status == 426 else {})
 
 
 def test_titles_tell_kinds_apart() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
+from tests.leaks.sockets import SOCKETS
 from tests.leaks.stage import Stage
 from tests.leaks.subjects import SUBJECTS
 from tests.support.gateway import Seen, get, ok
@@ -378,6 +379,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     **_server(),
     **_upstream(),
     **SUBJECTS,
+    **SOCKETS,
     "a token in many fields": token_in_many_fields,
     "the caller leaves: exchange": caller_leaves_exchange,
     "the caller leaves: upload": caller_leaves_upload,

@@ -58,6 +58,9 @@ routes:
   - {name: tight, match: {path_prefix: /tight}, subject: {issuers: [corp]},
      upstream: {url: 'http://127.0.0.1:PORT', max_body_bytes: 10, send_idle: 30ms, response_timeout: 50ms},
      exchange: {authorization_server: corp, audience: [orders-api]}}
+  - {name: sockets, match: {path_prefix: /sockets}, subject: {issuers: [corp]},
+     upstream: {url: 'http://127.0.0.1:PORT', websocket: true, websocket_max_lifetime: 50ms},
+     exchange: {authorization_server: corp, audience: [orders-api]}}
   - {name: public, match: {path_prefix: /public}, upstream: {url: 'http://127.0.0.1:PORT'}, exchange: none}
 """
 

@@ -58,6 +58,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "max_body_bytes": 5,
         "token_header": b"X-Token",
         "drop_cookies": True,
+        "websocket": True,
     },
     SubjectPolicy: {
         "issuers": frozenset({"other"}),
@@ -94,7 +95,9 @@ MAKE = {Upstream: with_upstream, SubjectPolicy: with_subject, Exchange: with_exc
 
 def every_field() -> Iterator[tuple[type, str]]:
     for kind in OTHERS:
-        yield from ((kind, each.name) for each in fields(kind) if each.init and each.name not in OPERATIONAL)
+        named = (each.name for each in fields(kind) if each.init)
+        # How long a tunnel lives counts only where there are any; it is tried below.
+        yield from ((kind, name) for name in named if name not in {*OPERATIONAL, "websocket_max_lifetime"})
 
 
 @pytest.mark.parametrize(("kind", "name"), list(every_field()))
@@ -109,6 +112,12 @@ def test_no_field_can_change_unsaid(kind: type, name: str) -> None:
 def test_what_tls_needs_is_compared(name: str) -> None:
     found = changes(with_upstream(tls=TLS()), with_upstream(tls=TLS(**{name: "a"})))
     assert found == [Change(f"upstream.tls.{name}", None, "a")]
+
+
+def test_how_long_a_tunnel_lives_counts_where_there_are_any() -> None:
+    by_token, long = with_upstream(websocket=True), with_upstream(websocket=True, websocket_max_lifetime=60.0)
+    assert changes(by_token, long) == [Change("upstream.websocket_max_lifetime", "token", 60.0)]
+    assert changes(ORDERS, with_upstream(websocket_max_lifetime=60.0)) == []
 
 
 def test_what_is_bounded_in_time_and_number_is_not() -> None:
@@ -157,6 +166,7 @@ def expected(*required: str, more: tuple[str, ...] = ()) -> Expected:
 #: For each that has an order: a value, a stricter one, and one that is neither.
 ORDERED: dict[str, tuple[Route, Route, Route | None]] = {
     "upstream.max_body_bytes": (ORDERS, with_upstream(max_body_bytes=5), None),
+    "upstream.websocket": (with_upstream(websocket=True), ORDERS, None),
     "match.allow": (
         replace(ORDERS, match=Match(path="/", allow=frozenset({PathRelaxation.ENCODED_SLASH}))),
         replace(ORDERS, match=Match(path="/")),

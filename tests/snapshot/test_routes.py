@@ -67,6 +67,8 @@ routes:
       tls: {ca_file: CA, cert_file: CERT, key_file: KEY, server_name: inner.example}
       token_header: X-Token
       drop_cookies: true
+      websocket: true
+      websocket_max_lifetime: 8h
     subject:
       issuers: [corp, partner]
       header: X-Forwarded-Access-Token
@@ -132,6 +134,8 @@ def test_every_key_of_a_route(folder: Folder) -> None:
             max_body_bytes=2048,
             token_header=b"X-Token",
             drop_cookies=True,
+            websocket=True,
+            websocket_max_lifetime=28800,
         ),
         subject=SubjectPolicy(
             issuers=frozenset({"corp", "partner"}),

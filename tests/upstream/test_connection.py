@@ -9,7 +9,7 @@ import pytest
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.route import TLS
 from sidecar.upstream.body import Body
-from sidecar.upstream.connection import MAX_INFORMATIONAL, WRITE_HIGH_WATER, Connection
+from sidecar.upstream.connection import WRITE_HIGH_WATER, Connection
 from sidecar.upstream.dial import Dialer
 from sidecar.upstream.errors import (
     Phase,
@@ -19,6 +19,7 @@ from sidecar.upstream.errors import (
     UpstreamUnavailable,
 )
 from sidecar.upstream.head import Fields
+from sidecar.upstream.interim import MAX_INFORMATIONAL
 from sidecar.upstream.response import HIGH_WATER, Response
 from tests.support.certificates import Authority
 from tests.support.clock import FakeClock

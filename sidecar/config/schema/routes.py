@@ -34,6 +34,7 @@ from sidecar.config.schema.types import (
     Text,
     TokenHeader,
     TokenType,
+    TunnelLifetime,
     UpstreamURL,
     WholeSeconds,
 )
@@ -75,6 +76,10 @@ class Upstream(Section):
     allow_plain_http: bool = key("The network encrypts: allow an http URL that is not loopback.", default=False)
     token_header: TokenHeader = key("Authorization carries Bearer; any other the token alone.", default="Authorization")
     drop_cookies: bool = key("Forward no cookies.", default=False)
+    websocket: bool = key("Pass WebSocket handshakes on; elsewhere Upgrade is removed.", default=False)
+    websocket_max_lifetime: TunnelLifetime = key(
+        "How long a WebSocket may stay open: token, as long as the issued token lives, or a duration.", default="token"
+    )
 
 
 @section

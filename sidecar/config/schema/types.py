@@ -42,6 +42,11 @@ Share = Annotated[float, Limit(gt=0, le=1)]
 Duration = Annotated[float, Read(values.duration), _DURATION]
 PositiveDuration = Annotated[float, Read(values.positive_duration), _DURATION]
 WholeSeconds = Annotated[int, Read(values.whole_seconds), _DURATION]
+TunnelLifetime = Annotated[
+    float | None,
+    Read(values.tunnel_lifetime),
+    Written({"type": "string", "pattern": f"^(token|{values.DURATION})$"}),
+]
 Size = Annotated[
     int,
     Read(values.size),

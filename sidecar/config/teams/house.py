@@ -42,6 +42,7 @@ _KEYS: Final[_Keys] = {
             "max_body_bytes",
             "allow_plain_http",  # says nothing where the include's upstreams are https or loopback
             "drop_cookies",
+            "websocket",
         ),
         _ANYTHING,
     ),

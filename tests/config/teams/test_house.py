@@ -10,7 +10,7 @@ from tests.config.teams.writing import Teams, route
 
 #: Keys that reach beyond a team's own routes.
 PLATFORMS = {
-    Upstream: {"tls", "token_header"},
+    Upstream: {"tls", "token_header", "websocket_max_lifetime"},
     Subject: {"header"},
     Exchange: {"actor_token"},
 }
