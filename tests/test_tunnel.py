@@ -4,13 +4,14 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,9 +56,10 @@ async def side(
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     server, client = tls or (None, None)
-    making = asyncio.create_task(loop.connect_accepted_socket(Before, ours, ssl=server))
+    before = Before()
+    making = asyncio.create_task(loop.connect_accepted_socket(lambda: before, ours, ssl=server))
     reader, writer = await asyncio.open_connection(sock=theirs, ssl=client, server_hostname="a" if client else None)
-    transport, before = await making
+    transport, _ = await making
     end = End(transport, before, early, is_server=is_server)
     try:
         yield Side(end, before, reader, writer)
@@ -105,9 +107,9 @@ MESSAGES = st.lists(st.builds(frame, st.just(BINARY), st.binary(max_size=300), m
 
 
 @settings(max_examples=40, deadline=None)
-@given(MESSAGES, MESSAGES, st.integers(0, 5000), st.integers(1, 400))
+@given(MESSAGES, MESSAGES, st.integers(0, 5000), st.integers(1, 400), st.sampled_from([None, uvloop.new_event_loop]))
 def test_what_we_say_never_stands_within_a_frame(
-    before: list[bytes], after: list[bytes], place: int, step: int
+    before: list[bytes], after: list[bytes], place: int, step: int, loop: Callable[[], asyncio.AbstractEventLoop] | None
 ) -> None:
     """Wherever the end of the pair falls: whole frames, our Close frame, nothing else."""
 
@@ -137,7 +139,8 @@ def test_what_we_say_never_stands_within_a_frame(
         assert await read_frame(stream) == (CLOSE, b"\x13\x87over", True)
         assert await stream.read() == b""
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
 
 
 @pytest.mark.parametrize("size", [1, 1 << 22])
@@ -249,3 +252,34 @@ async def test_cancelled_it_cuts_both() -> None:
         assert await read_rest(caller.reader) == await read_rest(upstream.reader) == b""
         with pytest.raises(asyncio.CancelledError):
             await running
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_an_end_that_takes_nothing_stops_the_other_from_being_read,
+        test_what_happened_before_it_was_joined_counts,
+        test_an_end_that_was_lost_before_ends_the_other,
+        test_a_close_frame_that_passed_is_not_followed_by_one_of_ours,
+        test_cancelled_it_cuts_both,
+    ],
+)
+def test_it_is_the_same_on_the_faster_loop(test: Callable[[], Awaitable[None]]) -> None:
+    """Its transports are others, and differ in what they do once they were handed over."""
+    _on_uvloop(test())
+
+
+@pytest.mark.parametrize("test", [test_over_tls_the_end_of_one_half_is_the_end, test_over_tls_it_ends_in_order_too])
+def test_tls_is_the_same_on_the_faster_loop(
+    test: Callable[[tuple[ssl.SSLContext, ssl.SSLContext]], Awaitable[None]],
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    _on_uvloop(test(contexts))
+
+
+def _on_uvloop(test: Awaitable[None]) -> None:
+    async def run() -> None:
+        await test
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
