@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from cryptography.x509 import Certificate
+
 from sidecar.model.actors import fits
 from sidecar.model.tokens import Semantics
 from sidecar.oauth.jwt import VerificationKeys
@@ -22,7 +24,24 @@ class AuthMethod(StrEnum):
     NONE = "none"
     BASIC = "client_secret_basic"
     POST = "client_secret_post"
+    SECRET_JWT = "client_secret_jwt"
     PRIVATE_KEY_JWT = "private_key_jwt"
+    TLS = "tls_client_auth"
+    SELF_SIGNED_TLS = "self_signed_tls_client_auth"
+    SPIFFE_JWT = "spiffe_jwt"
+    #: An assertion that the client's platform made. The registry has no name of its own for it: in metadata it is
+    #: private_key_jwt, since it is sent in the same way.
+    JWT_FILE = "jwt_file"
+
+
+class SubjectKind(StrEnum):
+    """What of a certificate names a client (RFC 8705 §2.1.2)."""
+
+    DN = "subject_dn"
+    SAN_DNS = "san_dns"
+    SAN_URI = "san_uri"
+    SAN_IP = "san_ip"
+    SAN_EMAIL = "san_email"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +86,6 @@ RESERVED_CLAIMS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """A client, the ways it may authenticate, and what it is called.
-
-    audience: its names in ``aud`` beside its client id: tokens made for one of them are its to exchange.
-    secret: for ``client_secret_basic`` and ``client_secret_post``; keys: for ``private_key_jwt``.
-    own_token: what ``client_credentials`` gives it, or None: not allowed.
-    """
-
-    client_id: str
-    auth_methods: tuple[AuthMethod, ...]
-    secret: str | None = field(default=None, repr=False)
-    keys: VerificationKeys | None = None
-    audience: tuple[str, ...] = ()
-    own_token: OwnToken | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class TrustedIssuer:
     """Another issuer whose tokens may be exchanged; its keys are at ``jwks_uri`` or, where that is None, in ``keys``.
 
@@ -94,6 +96,49 @@ class TrustedIssuer:
     issuer: str
     jwks_uri: str | None = None
     keys: VerificationKeys = field(default_factory=lambda: VerificationKeys(()))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Whose platform's tokens prove a client: this ``sub`` of this issuer. A JWT-SVID's issuer is empty."""
+
+    issuer: TrustedIssuer
+    sub: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client, the ways it may authenticate, and what it is called.
+
+    audience: its names in ``aud`` beside its client id: tokens made for one of them are its to exchange.
+    secret: for the ``client_secret`` methods; keys: for ``private_key_jwt``; subject: of its certificate, for
+    ``tls_client_auth``; certificates: its own, for ``self_signed_tls_client_auth``; workload: for ``jwt_file`` or
+    ``spiffe_jwt``.
+    own_token: what ``client_credentials`` gives it, or None: not allowed.
+    """
+
+    client_id: str
+    auth_methods: tuple[AuthMethod, ...]
+    secret: str | None = field(default=None, repr=False)
+    keys: VerificationKeys | None = None
+    audience: tuple[str, ...] = ()
+    own_token: OwnToken | None = None
+    subject: tuple[SubjectKind, str] | None = None
+    certificates: tuple[Certificate, ...] = ()
+    workload: Workload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MutualTLS:
+    """A second listener, which asks for certificates.
+
+    authorities: whose certificates name a client by their subject.
+    """
+
+    listen: tuple[str, int]
+    cert_file: str
+    key_file: str
+    authorities: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +177,7 @@ class Config:
     clients: tuple[Client, ...] = ()
     trusted_issuers: tuple[TrustedIssuer, ...] = ()
     policies: tuple[Policy, ...] = ()
+    mtls: MutualTLS | None = None
 
     @property
     def path(self) -> str:
@@ -142,6 +188,19 @@ class Config:
     def token_endpoint(self) -> str:
         """The token endpoint's URL."""
         return self.issuer.rstrip("/") + "/token"
+
+    @property
+    def mtls_base(self) -> str | None:
+        """What endpoints for clients with certificates begin with (RFC 8705 §5), at the issuer's host; else None."""
+        if self.mtls is None:
+            return None
+        host = urlsplit(self.issuer).hostname or ""
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.mtls.listen[1]}{self.path}"
+
+    @property
+    def token_endpoints(self) -> tuple[str, ...]:
+        """Every URL of the token endpoint."""
+        return (self.token_endpoint,) if self.mtls_base is None else (self.token_endpoint, f"{self.mtls_base}/token")
 
     @property
     def introspection_endpoint(self) -> str:

@@ -16,7 +16,7 @@ from sidecar.sts.clients import Authenticator
 from sidecar.sts.config import AuthMethod, Client, Config
 from sidecar.sts.errors import Code, TokenError
 from sidecar.sts.issuers import Issuers
-from sidecar.sts.messages import NO_STORE, read_form, refusal
+from sidecar.sts.messages import NO_STORE, certificate, read_form, refusal
 
 
 class IntrospectionEndpoint:
@@ -32,7 +32,8 @@ class IntrospectionEndpoint:
         """Serve one request."""
         try:
             form = await read_form(request)
-            client = self._authenticator.authenticate(request.headers.getall("Authorization", ()), form)
+            lines = request.headers.getall("Authorization", ())
+            client = await self._authenticator.authenticate(lines, form, certificate(request))
             if AuthMethod.NONE in client.auth_methods:
                 raise TokenError(Code.INVALID_CLIENT, "a public client may not ask about tokens")
             token = form.required("token")

@@ -49,7 +49,7 @@ class Issuers:
         self._issuer = config.issuer
         self._own = own
         self.opaque = OpaqueTokens(clock)
-        self._trusted = {trusted.issuer: _RemoteKeys(trusted, clock) for trusted in config.trusted_issuers}
+        self._trusted = {trusted.issuer: RemoteKeys(trusted, clock) for trusted in config.trusted_issuers}
 
     async def verify(self, token: str) -> SignedToken:
         """Return what the token says, once its signature was checked with a key of the issuer it names.
@@ -75,7 +75,7 @@ class Issuers:
         return verify(token, self._own.verification(), _ACCEPTED)
 
 
-class _RemoteKeys:
+class RemoteKeys:
     """One trusted issuer's keys. The last good set serves on while a newer one can't be read."""
 
     def __init__(self, trusted: TrustedIssuer, clock: Clock) -> None:
@@ -87,6 +87,7 @@ class _RemoteKeys:
         self._reading = asyncio.Lock()
 
     async def verify(self, token: str) -> SignedToken:
+        """Return what a token says, once its signature was checked. JWTError, KeysUnavailable: as above."""
         keys = self._keys
         if keys is None or (self._uri is not None and self._clock.monotonic() >= self._stale_at):
             keys = await self._read()

@@ -11,20 +11,48 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from cryptography.x509 import Certificate, Name
 from pydantic import ValidationError
 
 from sidecar.model.tokens import Semantics
-from sidecar.oauth.jwt import KeyFormatError, VerificationKeys, strict_json
-from sidecar.sts.config import AuthMethod, Client, Config, OwnToken, Pattern, Policy, TrustedIssuer
+from sidecar.oauth.jwt import KeyFormatError, VerificationKeys
+from sidecar.sts.assertions import SECRET_BYTES
+from sidecar.sts.certificates import server_context
+from sidecar.sts.config import (
+    AuthMethod,
+    Client,
+    Config,
+    MutualTLS,
+    OwnToken,
+    Pattern,
+    Policy,
+    SubjectKind,
+    TrustedIssuer,
+    Workload,
+)
 from sidecar.sts.document import START, Document, DocumentError, Mark, parse
-from sidecar.sts.schema import ClientSection, ConfigFile, PatternSection, PolicySection, TrustedIssuerSection
+from sidecar.sts.files import certificates, verification_keys
+from sidecar.sts.schema import (
+    CertificateSection,
+    ClientSection,
+    ConfigFile,
+    MutualTLSSection,
+    PatternSection,
+    PolicySection,
+    WorkloadSection,
+)
 
 KeyPath = tuple[str | int, ...]
 
 _WORDING: Final = {"extra_forbidden": "unknown key", "missing": "is required"}
-_SECRET_METHODS: Final = frozenset((AuthMethod.BASIC, AuthMethod.POST))
+_SECRET_METHODS: Final = frozenset((AuthMethod.BASIC, AuthMethod.POST, AuthMethod.SECRET_JWT))
+_WORKLOAD_METHODS: Final = frozenset((AuthMethod.JWT_FILE, AuthMethod.SPIFFE_JWT))
+#: The key that a method needs, and that no other has.
+_FILE_OF: Final = {
+    "public_key_file": AuthMethod.PRIVATE_KEY_JWT,
+    "certificate": AuthMethod.TLS,
+    "certificate_file": AuthMethod.SELF_SIGNED_TLS,
+}
 
 
 class ConfigError(Exception):
@@ -62,12 +90,22 @@ class _Reader:
         if file is None:
             return None
         clients = tuple(self._client(name, section) for name, section in file.clients.items())
-        trusted = tuple(self._trusted(n, section) for n, section in enumerate(file.trusted_issuers))
+        trusted = tuple(
+            self._key_source(("trusted_issuers", n), section.issuer, section.jwks_uri, section.jwks_file)
+            for n, section in enumerate(file.trusted_issuers)
+        )
+        workloads = [(client.workload.issuer.issuer, client.workload.sub) for client in clients if client.workload]
+        if len(set(workloads)) < len(workloads):
+            self._wrong(("clients",), "two clients have the same workload")
+        with_certificates = {AuthMethod.TLS, AuthMethod.SELF_SIGNED_TLS}
+        if file.mtls is None and any(with_certificates.intersection(client.auth_methods) for client in clients):
+            self._wrong(("clients",), "certificates need mtls, a listener that asks for them")
         issuers = [file.issuer, *(section.issuer for section in file.trusted_issuers)]
         if len(set(issuers)) < len(issuers):
             self._wrong(("trusted_issuers",), "an issuer is named twice, or is this server itself")
         policies = tuple(self._policy(n, section, file, issuers) for n, section in enumerate(file.policies))
-        return Config(file.issuer, file.listen, file.algorithm, file.lifetime, clients, trusted, policies)
+        mtls = self._mtls(file.mtls) if file.mtls is not None else None
+        return Config(file.issuer, file.listen, file.algorithm, file.lifetime, clients, trusted, policies, mtls)
 
     def _parse(self) -> ConfigFile | None:
         try:
@@ -108,11 +146,13 @@ class _Reader:
         secret = self._secret(key, section)
         if (secret is None) == (not _SECRET_METHODS.isdisjoint(methods)):
             self._wrong(key, "a secret (secret_file or secret_env) belongs to the client_secret methods")
-        keys = (
-            None if section.public_key_file is None else self._keys((*key, "public_key_file"), section.public_key_file)
-        )
-        if (section.public_key_file is None) == (AuthMethod.PRIVATE_KEY_JWT in methods):
-            self._wrong(key, "public_key_file belongs to private_key_jwt")
+        if AuthMethod.SECRET_JWT in methods and secret and len(secret.encode()) < min(SECRET_BYTES.values()):
+            self._wrong(key, "the secret is too short for client_secret_jwt, which needs 32 bytes (RFC 7518 §3.2)")
+        for file, method in _FILE_OF.items():
+            if (getattr(section, file) is None) == (method in methods):
+                self._wrong(key, f"{file} belongs to {method.value}")
+        if (section.workload is None) == (not _WORKLOAD_METHODS.isdisjoint(methods)):
+            self._wrong(key, "workload belongs to jwt_file or spiffe_jwt")
         own_token = None
         if own is not None:
             if own.login_age is not None and "auth_time" in own.claims:
@@ -125,7 +165,56 @@ class _Reader:
                 opaque=own.token_format == "opaque",
                 login_age=own.login_age,
             )
-        return Client(name, methods, secret, keys, tuple(section.audience), own_token)
+        return Client(
+            name,
+            methods,
+            secret,
+            self._keys((*key, "public_key_file"), section.public_key_file) if section.public_key_file else None,
+            tuple(section.audience),
+            own_token,
+            self._subject((*key, "certificate"), section.certificate) if section.certificate else None,
+            self._certificates((*key, "certificate_file"), section.certificate_file),
+            self._workload((*key, "workload"), section.workload, methods) if section.workload else None,
+        )
+
+    def _subject(self, key: KeyPath, section: CertificateSection) -> tuple[SubjectKind, str] | None:
+        given = [(kind, value) for kind in SubjectKind if (value := getattr(section, kind.value)) is not None]
+        if len(given) != 1:
+            self._wrong(key, f"one of {', '.join(SubjectKind)} is needed")
+            return None
+        kind, value = given[0]
+        try:
+            if kind is SubjectKind.DN:
+                Name.from_rfc4514_string(value)
+            elif kind is SubjectKind.SAN_IP:
+                ip_address(value)
+        except ValueError:
+            what = "a distinguished name (RFC 4514)" if kind is SubjectKind.DN else "an address"
+            self._wrong((*key, kind.value), f"not {what}")
+        return kind, value
+
+    def _workload(self, key: KeyPath, section: WorkloadSection, methods: tuple[AuthMethod, ...]) -> Workload:
+        spiffe = AuthMethod.SPIFFE_JWT in methods
+        if spiffe and AuthMethod.JWT_FILE in methods:
+            self._wrong(key, "a client has either jwt_file or spiffe_jwt")
+        elif spiffe == (section.issuer is not None):
+            self._wrong(key, "issuer belongs to jwt_file; a JWT-SVID is known by its sub")
+        if spiffe and not section.sub.startswith("spiffe://"):
+            self._wrong((*key, "sub"), "not a SPIFFE ID")
+        issuer = "" if spiffe else section.issuer or ""
+        return Workload(self._key_source(key, issuer, section.jwks_uri, section.jwks_file), section.sub)
+
+    def _mtls(self, section: MutualTLSSection) -> MutualTLS:
+        folder = self._path.parent
+        cert_file, key_file = str(folder / section.cert_file), str(folder / section.key_file)
+        made = MutualTLS(
+            section.listen, cert_file, key_file, self._certificates(("mtls", "client_ca_file"), section.client_ca_file)
+        )
+        try:
+            server_context((), made)
+        except (OSError, ValueError):
+            self._wrong(("mtls", "cert_file"), "no certificate and key that belong together")
+        return made
 
     def _secret(self, key: KeyPath, section: ClientSection) -> str | None:
         """The client's secret; an empty text where one is named but can't be had, which was then told."""
@@ -147,15 +236,15 @@ class _Reader:
             return secret
         return None
 
-    def _trusted(self, n: int, section: TrustedIssuerSection) -> TrustedIssuer:
-        key: KeyPath = ("trusted_issuers", n)
-        if (section.jwks_uri is None) == (section.jwks_file is None):
+    def _key_source(self, key: KeyPath, issuer: str, jwks_uri: str | None, jwks_file: str | None) -> TrustedIssuer:
+        """An issuer, with where its keys are."""
+        if (jwks_uri is None) == (jwks_file is None):
             self._wrong(key, "one of jwks_uri and jwks_file is needed")
-        if section.jwks_uri is not None and not _fetchable(section.jwks_uri):
+        if jwks_uri is not None and not _fetchable(jwks_uri):
             self._wrong((*key, "jwks_uri"), "an https URL is needed, or an http one of a loopback address")
-        if section.jwks_file is None:
-            return TrustedIssuer(section.issuer, section.jwks_uri)
-        return TrustedIssuer(section.issuer, None, self._keys((*key, "jwks_file"), section.jwks_file))
+        if jwks_file is None:
+            return TrustedIssuer(issuer, jwks_uri)
+        return TrustedIssuer(issuer, None, self._keys((*key, "jwks_file"), jwks_file))
 
     def _policy(self, n: int, section: PolicySection, file: ConfigFile, issuers: list[str]) -> Policy:
         key: KeyPath = ("policies", n)
@@ -186,16 +275,19 @@ class _Reader:
 
     def _keys(self, key: KeyPath, name: str) -> VerificationKeys:
         data = self._read(key, self._path.parent / name)
-        if data is None:
-            return VerificationKeys(())
         try:
-            keys = VerificationKeys([public_key(data)]) if b"-----BEGIN" in data else _jwk_set(data)
+            return VerificationKeys(()) if data is None else verification_keys(data)
         except KeyFormatError as error:
             self._wrong(key, str(error))
             return VerificationKeys(())
-        if not len(keys):
-            self._wrong(key, "no key of the set can verify signatures")
-        return keys
+
+    def _certificates(self, key: KeyPath, name: str | None) -> tuple[Certificate, ...]:
+        data = self._read(key, self._path.parent / name) if name is not None else None
+        try:
+            return () if data is None else certificates(data)
+        except KeyFormatError as error:
+            self._wrong(key, str(error))
+            return ()
 
     def _read(self, key: KeyPath, path: Path) -> bytes | None:
         try:
@@ -205,25 +297,6 @@ class _Reader:
         except ValueError:
             self._wrong(key, "not the name of a file")
         return None
-
-
-def public_key(pem: bytes) -> Key:
-    """Read a PEM public key. KeyFormatError: it is none."""
-    for kind in (ECKey, RSAKey, OKPKey):
-        try:
-            key = kind.import_key(pem)
-        except (JoseError, ValueError, TypeError):
-            continue
-        if not key.is_private:
-            return key
-    raise KeyFormatError("not a PEM public key")
-
-
-def _jwk_set(data: bytes) -> VerificationKeys:
-    try:
-        return VerificationKeys.from_jwks(strict_json(data))
-    except (ValueError, RecursionError):
-        raise KeyFormatError("not a JWK Set and not a PEM public key") from None
 
 
 def _patterns(sections: list[PatternSection], own: str) -> tuple[Pattern, ...]:

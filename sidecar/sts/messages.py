@@ -42,3 +42,9 @@ def refusal(error: TokenError, config: Config) -> web.Response:
         headers["Retry-After"] = "1"
     body = {"error": error.code.value, "error_description": error.reason}
     return web.json_response(body, status=error.status, headers=headers)
+
+
+def certificate(request: web.Request) -> bytes | None:
+    """Return the certificate that the caller's connection has shown, DER; the handshake proved that it has the key."""
+    connection = request.get_extra_info("ssl_object")
+    return connection.getpeercert(binary_form=True) if connection is not None else None

@@ -97,15 +97,50 @@ class OwnTokenSection(_Section):
     login_age: Duration | None = None
 
 
+class CertificateSection(_Section):
+    """What of a certificate names a client; one of these."""
+
+    subject_dn: Name | None = None
+    san_dns: Name | None = None
+    san_uri: Name | None = None
+    san_ip: Name | None = None
+    san_email: Name | None = None
+
+
+class WorkloadSection(_Section):
+    """Whose platform's tokens prove a client. A JWT-SVID is known by its ``sub`` alone."""
+
+    issuer: Name | None = None
+    sub: Name
+    jwks_uri: Name | None = None
+    jwks_file: Name | None = None
+
+
 class ClientSection(_Section):
     """One client; its name in the file is its ``client_id``."""
 
     auth_methods: Annotated[
-        list[Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]], Field(min_length=1)
+        list[
+            Literal[
+                "none",
+                "client_secret_basic",
+                "client_secret_post",
+                "client_secret_jwt",
+                "private_key_jwt",
+                "tls_client_auth",
+                "self_signed_tls_client_auth",
+                "jwt_file",
+                "spiffe_jwt",
+            ]
+        ],
+        Field(min_length=1),
     ]
     secret_file: Name | None = None
     secret_env: Name | None = None
     public_key_file: Name | None = None
+    certificate: CertificateSection | None = None
+    certificate_file: Name | None = None
+    workload: WorkloadSection | None = None
     audience: list[Name] = []
     client_credentials: OwnTokenSection | None = None
 
@@ -133,6 +168,15 @@ class PolicySection(_Section):
     further_exchange: bool = False
 
 
+class MutualTLSSection(_Section):
+    """A second listener, which asks for certificates."""
+
+    listen: Annotated[tuple[str, int], BeforeValidator(_listen)]
+    cert_file: Name
+    key_file: Name
+    client_ca_file: Name | None = None
+
+
 class ConfigFile(_Section):
     """The whole file."""
 
@@ -140,6 +184,7 @@ class ConfigFile(_Section):
     listen: Annotated[tuple[str, int], BeforeValidator(_listen)]
     algorithm: Annotated[str, AfterValidator(_algorithm)] = "ES256"
     lifetime: Duration = 300
+    mtls: MutualTLSSection | None = None
     clients: dict[Name, ClientSection]
     trusted_issuers: list[TrustedIssuerSection] = []
     policies: list[PolicySection] = []

@@ -13,7 +13,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.oauth.jwt import ALGORITHMS
+from sidecar.sts.assertions import SECRET_BYTES
 from sidecar.sts.audit import UNKNOWN, AuditLine, AuditSink, to_stderr
+from sidecar.sts.certificates import server_context
 from sidecar.sts.clients import Authenticator
 from sidecar.sts.config import AuthMethod, Config
 from sidecar.sts.errors import Code, TokenError
@@ -21,9 +23,11 @@ from sidecar.sts.grants import GRANTS, Desk
 from sidecar.sts.introspection import IntrospectionEndpoint
 from sidecar.sts.issuers import Issuers
 from sidecar.sts.keys import SigningKeys
-from sidecar.sts.messages import MAX_BODY_BYTES, NO_STORE, read_form, refusal
+from sidecar.sts.messages import MAX_BODY_BYTES, NO_STORE, certificate, read_form, refusal
 
 SHUTDOWN_TIMEOUT: Final = 2  # seconds for requests in flight
+
+_SIGNED: Final = frozenset((AuthMethod.PRIVATE_KEY_JWT, AuthMethod.JWT_FILE, AuthMethod.SPIFFE_JWT))
 
 logger = logging.getLogger("sidecar.sts")
 
@@ -75,13 +79,15 @@ async def serve(
     config: Config,
     *,
     sock: socket.socket | None = None,
+    mtls_sock: socket.socket | None = None,
     keys: SigningKeys | None = None,
     clock: Clock = SYSTEM_CLOCK,
     audit: AuditSink = to_stderr,
 ) -> web.AppRunner:
     """Start the server, on ``sock`` where one is given (bound, it becomes ours) or on the configured address.
 
-    Stop it with the runner's ``cleanup()``. OSError: the address can't be had.
+    mtls_sock: the same for the listener that asks for certificates. Stop it with the runner's ``cleanup()``.
+    OSError: an address can't be had, or the files of ``mtls`` can't be used any more.
     """
     runner = web.AppRunner(
         create_app(config, keys=keys, clock=clock, audit=audit),
@@ -95,6 +101,13 @@ async def serve(
     try:
         site = web.SockSite(runner, sock) if sock is not None else web.TCPSite(runner, *config.listen)
         await site.start()
+        if (mtls := config.mtls) is not None:
+            context = server_context(config.clients, mtls)
+            await (
+                web.SockSite(runner, mtls_sock, ssl_context=context)
+                if mtls_sock is not None
+                else web.TCPSite(runner, *mtls.listen, ssl_context=context)
+            ).start()
     except BaseException:
         await runner.cleanup()
         raise
@@ -103,8 +116,11 @@ async def serve(
 
 def metadata(config: Config) -> dict[str, Any]:
     """The metadata document (RFC 8414 §2). It is served at the OpenID places too, though no ID token is issued."""
-    methods = sorted({method for client in config.clients for method in client.auth_methods})
-    algorithms = list(ALGORITHMS) if AuthMethod.PRIVATE_KEY_JWT in methods else []
+    used = {method for client in config.clients for method in client.auth_methods}
+    methods = sorted({AuthMethod.PRIVATE_KEY_JWT if method is AuthMethod.JWT_FILE else method for method in used})
+    algorithms = list(ALGORITHMS) if used & _SIGNED else []
+    algorithms += list(SECRET_BYTES) if AuthMethod.SECRET_JWT in used else []
+    mtls = config.mtls_base
     members = {
         "issuer": config.issuer,
         "token_endpoint": config.token_endpoint,
@@ -118,6 +134,9 @@ def metadata(config: Config) -> dict[str, Any]:
         "introspection_endpoint": config.introspection_endpoint,
         "introspection_endpoint_auth_methods_supported": [name for name in methods if name != AuthMethod.NONE],
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "mtls_endpoint_aliases": (
+            {"token_endpoint": f"{mtls}/token", "introspection_endpoint": f"{mtls}/introspect"} if mtls else {}
+        ),
     }
     return {name: value for name, value in members.items() if value}
 
@@ -149,7 +168,8 @@ class _TokenEndpoint:
         form = await read_form(request)
         grant_type = form.one("grant_type")
         line.grant = grant_type if grant_type in GRANTS or grant_type is None else UNKNOWN
-        client = self._authenticator.authenticate(request.headers.getall("Authorization", ()), form)
+        lines = request.headers.getall("Authorization", ())
+        client = await self._authenticator.authenticate(lines, form, certificate(request))
         line.client = client.client_id
         grant = GRANTS.get(form.required("grant_type"))
         if grant is None:

@@ -138,7 +138,7 @@ def test_it_signs_with_a_new_key_when_it_is_told_to(tmp_path: Path) -> None:
 def test_the_file_in_the_documentation_works(tmp_path: Path) -> None:
     """As it stands there, but for the port: it is good, and a token can be had and exchanged."""
     text = (Path(__file__).parents[2] / "docs" / "sts.md").read_text()
-    [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    example, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     port = free_port()
     path = tmp_path / "sts.yaml"
     path.write_text(example.replace("8090", str(port)))

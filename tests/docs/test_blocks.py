@@ -3,6 +3,7 @@
 Each of these tests is tried on broken copies, too: a typo in a page must not pass.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ from sidecar.__main__ import main
 from sidecar.config.problems import Finding
 from sidecar.config.schema import Config
 from sidecar.config.validation import validate, validator
+from sidecar.oauth.jwt import generate_key, jwk_set
 from tests.docs.pages import PAGES, BadMark, Block, blocks, files, read
 from tests.docs.play import Differs, play
+from tests.support.certificates import Issued, self_signed
 
 READ = {page.name: read(page) for page in PAGES}
 every_page = pytest.mark.parametrize("page", READ.values(), ids=READ)
@@ -40,13 +43,24 @@ def check(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Check a whole file with the command for its kind; what secrets it names are made first."""
     file = folder / "shown.yaml"
     file.write_text(text, encoding="utf-8")
+    pairs: dict[str, Issued] = {}
     for key, value in members(yaml.safe_load(text)):
         if key.endswith("_file"):
-            (folder / value).write_text(SECRET, encoding="utf-8")
+            (folder / value).write_bytes(content(Path(value), folder, pairs))
         elif key.endswith("_env"):
             monkeypatch.setenv(value, SECRET)
     gateway = re.search("^(routes|gateway):", text, re.MULTILINE)
     return main(["check", "-c", str(file)] if gateway else ["sts", "--check", "-c", str(file)])
+
+
+def content(path: Path, folder: Path, pairs: dict[str, Issued]) -> bytes:
+    """What a file of this name would hold; a certificate and a key of one name belong together."""
+    if path.suffix == ".jwks":
+        return json.dumps(jwk_set([generate_key("ES256", "k")])).encode()
+    if path.suffix not in (".crt", ".key"):
+        return SECRET.encode()
+    pair = pairs.get(path.stem) or pairs.setdefault(path.stem, self_signed(folder, path.stem))
+    return Path(pair.cert_file if path.suffix == ".crt" else pair.key_file).read_bytes()
 
 
 def members(value: Any) -> Iterator[tuple[str, Any]]:

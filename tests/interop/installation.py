@@ -20,6 +20,10 @@ from tests.interop.java import MIN_JAVA, fetched_java, find_java
 VERSION: Final = "26.7.1"
 ARTIFACT: Final = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
 SHA256: Final = "2a67bb5773b6bb027461f485241379ac93dcfe353ffc1911f8b7ba7206c88b33"
+#: A database in a file, so that the signing keys survive an outage; where the file lies is said at each start.
+#: Certificates of clients are asked for over https, and not required.
+BUILD: Final = ("--db=dev-file", "--https-client-auth=request")
+NAME: Final = f"keycloak-{VERSION}-tls"  # by what it was built with
 STEP_TIMEOUT: Final = 300.0
 CACHE: Final = Path(__file__).parents[2] / ".cache"
 
@@ -42,7 +46,7 @@ def installed(cache: Path = CACHE) -> Installation:
     Where this machine has no Java that is new enough, one is fetched too: 35 MB. Runs at the same time wait for the
     one that makes it. Unavailable: no Maven, or it can't fetch it, or there is no Java.
     """
-    home = cache / f"keycloak-{VERSION}"
+    home = cache / NAME
     if not home.exists():
         _maven()  # before anything is fetched in vain
     cache.mkdir(parents=True, exist_ok=True)
@@ -67,8 +71,7 @@ def _make(directory: Path, java_home: Path) -> Path:
     home = directory / f"keycloak-{VERSION}"
     script = home / "bin" / "kc.sh"
     script.chmod(0o755)  # zipfile keeps no modes
-    # A database in a file, so that the signing keys survive an outage; where the file lies is said at each start.
-    built = _run([str(script), "build", "--db=dev-file"], {"PATH": os.environ["PATH"], "JAVA_HOME": str(java_home)})
+    built = _run([str(script), "build", *BUILD], {"PATH": os.environ["PATH"], "JAVA_HOME": str(java_home)})
     if built.returncode != 0:
         raise RuntimeError(f"Keycloak's build failed:\n{built.stdout}")
     return home

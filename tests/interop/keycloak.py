@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 from sidecar.oauth import jwt
 from tests.interop import realms
 from tests.interop.installation import Installation
+from tests.support.certificates import Authority
 from tests.support.process import start, stop
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ class Keycloak:
         self._admin_password = secrets.token_urlsafe()
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._https_port = _free_port()
         self.url: Final = f"http://127.0.0.1:{self._port}"
+        #: Where it speaks https and asks for certificates; its own, and those it believes, are this authority's.
+        self.https_url: Final = f"https://127.0.0.1:{self._https_port}"
+        self.authority: Final = Authority(directory)
+        self._certificate = self.authority.issue("127.0.0.1")
         self.log: Final = directory / "keycloak.log"
         #: The private key of client ``gateway-jwt`` in realm ``stock`` (ES256, its ``kid`` is registered with it).
         self.gateway_key: Final = jwt.generate_key("ES256", "gateway-jwt-1")
@@ -98,6 +104,10 @@ class Keycloak:
             yield
         finally:
             self.start()
+
+    def create_client(self, realm: str, client_id: str, **members: Any) -> None:
+        """Create a client that may exchange tokens in which an optional scope of its own name puts it into ``aud``."""
+        realms.add_client(self._administer(), realm, client_id, members)
 
     def create_realms(self) -> None:
         """Create ``corp`` and ``stock``; once for a fresh server."""
@@ -228,6 +238,10 @@ class Keycloak:
             "KC_HTTP_ENABLED": "true",
             "KC_HTTP_HOST": "127.0.0.1",
             "KC_HTTP_PORT": str(self._port),
+            "KC_HTTPS_PORT": str(self._https_port),
+            "KC_HTTPS_CERTIFICATE_FILE": self._certificate.cert_file,
+            "KC_HTTPS_CERTIFICATE_KEY_FILE": self._certificate.key_file,
+            "KC_TRUSTSTORE_PATHS": self.authority.ca_file,
             "KC_HOSTNAME": self.url,
         }
 

@@ -5,7 +5,7 @@ its own there, so that Keycloak makes its defaults; ours are added afterwards, a
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -46,6 +46,21 @@ def create(ask: Administer, gateway_key: Key) -> None:
     clients = {client["clientId"]: client["id"] for client in ask("GET", "/stock/clients")}
     for client, kind, scope in ASSIGNMENTS:
         ask("PUT", f"/stock/clients/{clients[client]}/{kind}-client-scopes/{scopes[scope]}")
+
+
+def add_client(ask: Administer, realm: str, client_id: str, members: Mapping[str, Any]) -> None:
+    """Create a confidential client with these members, which may exchange for orders the tokens of ``cli`` that were
+    asked for with the scope of its name.
+    """
+    attributes = {"standard.token.exchange.enabled": "true", **members.get("attributes", {})}
+    client = {"clientId": client_id, "publicClient": False, "standardFlowEnabled": False, **members}
+    ask("POST", f"/{realm}/clients", client | {"attributes": attributes})
+    gateway = next(scope for scope in _read("realm-corp.json")["clientScopes"] if scope["name"] == "gateway")
+    ask("POST", f"/{realm}/client-scopes", _for_audience(gateway, client_id))
+    scopes = {scope["name"]: scope["id"] for scope in ask("GET", f"/{realm}/client-scopes")}
+    clients = {client["clientId"]: client["id"] for client in ask("GET", f"/{realm}/clients")}
+    for whom, scope in (("cli", client_id), (client_id, "orders.read")):
+        ask("PUT", f"/{realm}/clients/{clients[whom]}/optional-client-scopes/{scopes[scope]}")
 
 
 def add_signing_key(ask: Administer, realm: str) -> str:

@@ -46,7 +46,7 @@ def test_what_was_made_before_is_used_without_maven(tmp_path: Path, monkeypatch:
     java = make_java(tmp_path / "java", "25")
     monkeypatch.setenv("JAVA_HOME", str(java))
     monkeypatch.setenv("PATH", str(tmp_path))
-    home = tmp_path / "cache" / f"keycloak-{installation.VERSION}"
+    home = tmp_path / "cache" / installation.NAME
     home.mkdir(parents=True)
     assert installed(tmp_path / "cache") == installation.Installation(home, java)
 
@@ -62,7 +62,7 @@ def test_without_java_the_reason_says_so(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_fetched_java_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
-    home = cache / f"keycloak-{installation.VERSION}"
+    home = cache / installation.NAME
     home.mkdir(parents=True)
     monkeypatch.setattr(installation, "find_java", lambda: None)
     monkeypatch.setattr(installation, "fetched_java", lambda cache: cache / "java")

@@ -1,4 +1,6 @@
+import asyncio
 import base64
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -9,7 +11,9 @@ from joserfc.jwk import Key
 
 from sidecar.model.clock import SYSTEM_CLOCK
 from sidecar.oauth.jwt import VerificationKeys, generate_key, sign
-from sidecar.sts.clients import ASSERTION_TYPE, MAX_ASSERTION_LIFETIME, Authenticator
+from sidecar.sts.assertions import JWT_BEARER as ASSERTION_TYPE
+from sidecar.sts.assertions import MAX_LIFETIME as MAX_ASSERTION_LIFETIME
+from sidecar.sts.clients import Authenticator
 from sidecar.sts.config import AuthMethod, Client, Config
 from sidecar.sts.errors import Code, TokenError
 from sidecar.sts.form import Form
@@ -44,8 +48,12 @@ def raw_basic(text: str | bytes) -> str:
     return "Basic " + base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
 
 
+def ask(authenticator: Authenticator, authorization: Sequence[str], values: Form) -> str:
+    return asyncio.run(authenticator.authenticate(authorization, values)).client_id
+
+
 def authenticate(*authorization: str, **values: str) -> str:
-    return Authenticator(CONFIG, SYSTEM_CLOCK).authenticate(authorization, form(**values)).client_id
+    return ask(Authenticator(CONFIG, SYSTEM_CLOCK), authorization, form(**values))
 
 
 def refusal(*authorization: str, **values: str) -> Code:
@@ -64,9 +72,9 @@ def test_basic_is_form_decoded() -> None:
 @given(st.text(min_size=1))
 def test_every_secret_gets_through(secret: str) -> None:
     authenticator = Authenticator(Config(ISSUER, clients=(Client("c", (AuthMethod.BASIC,), secret),)), SYSTEM_CLOCK)
-    assert authenticator.authenticate([basic("c", secret)], form()).client_id == "c"
+    assert ask(authenticator, [basic("c", secret)], form()) == "c"
     with pytest.raises(TokenError):
-        authenticator.authenticate([basic("c", secret + "x")], form())
+        ask(authenticator, [basic("c", secret + "x")], form())
 
 
 @pytest.mark.parametrize(
@@ -186,26 +194,26 @@ def test_an_assertion_is_signed_by_the_client_itself() -> None:
 def test_an_assertion_is_used_once(hands: Hands) -> None:
     authenticator = Authenticator(CONFIG, hands.clock)
     longest = form(**asserted(assertion(now=hands.now, exp=hands.now + MAX_ASSERTION_LIFETIME)))
-    assert authenticator.authenticate([], longest).client_id == "jwt"
+    assert ask(authenticator, [], longest) == "jwt"
     for wait in (0, 1, MAX_ASSERTION_LIFETIME - 2):
         hands.now += wait
         with pytest.raises(TokenError):
-            authenticator.authenticate([], longest)
+            ask(authenticator, [], longest)
     # The name may come again with a later assertion once the first is dead.
     hands.now += 1
-    assert authenticator.authenticate([], form(**asserted(assertion(now=hands.now)))).client_id == "jwt"
-    assert authenticator.authenticate([], form(**asserted(assertion(now=hands.now, jti="2")))).client_id == "jwt"
+    assert ask(authenticator, [], form(**asserted(assertion(now=hands.now)))) == "jwt"
+    assert ask(authenticator, [], form(**asserted(assertion(now=hands.now, jti="2")))) == "jwt"
 
 
 def test_an_assertion_longer_than_two_minutes_is_refused(hands: Hands) -> None:
     long = form(**asserted(assertion(now=hands.now, exp=hands.now + MAX_ASSERTION_LIFETIME + 1)))
     with pytest.raises(TokenError):
-        Authenticator(CONFIG, hands.clock).authenticate([], long)
+        ask(Authenticator(CONFIG, hands.clock), [], long)
 
 
 def test_used_assertions_are_forgotten_when_they_are_dead(hands: Hands) -> None:
     authenticator = Authenticator(CONFIG, hands.clock)
     for n in range(50):
-        authenticator.authenticate([], form(**asserted(assertion(now=hands.now, jti=str(n)))))
+        ask(authenticator, [], form(**asserted(assertion(now=hands.now, jti=str(n)))))
         hands.now += 10
-    assert len(authenticator._seen) <= MAX_ASSERTION_LIFETIME / 10 + 1
+    assert len(authenticator._assertions._seen) <= MAX_ASSERTION_LIFETIME / 10 + 1

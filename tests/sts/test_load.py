@@ -4,14 +4,27 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import Key, OctKey
 
 from sidecar.model.tokens import Semantics
-from sidecar.oauth.jwt import KeyFormatError, generate_key, jwk_set
-from sidecar.sts.config import ANYONE, AuthMethod, Client, OwnToken, Pattern, Policy
-from sidecar.sts.load import ConfigError, load, public_key
+from sidecar.oauth.jwt import generate_key, jwk_set
+from sidecar.sts.config import (
+    ANYONE,
+    AuthMethod,
+    Client,
+    MutualTLS,
+    OwnToken,
+    Pattern,
+    Policy,
+    SubjectKind,
+    TrustedIssuer,
+    Workload,
+)
+from sidecar.sts.load import ConfigError, load
+from tests.support.certificates import Authority, self_signed
 
 KEY = generate_key("ES256", "k1")
 ISS = "http://127.0.0.1:8090/realm"
@@ -28,7 +41,16 @@ GOOD = """
         audience: [orders-gateway]
       jwt: {auth_methods: [private_key_jwt], public_key_file: client.jwks}
       pem: {auth_methods: [private_key_jwt], public_key_file: client.pem}
+      secret-jwt: {auth_methods: [client_secret_jwt], secret_file: long.secret}
       public: {auth_methods: [none]}
+      mtls: {auth_methods: [tls_client_auth], certificate: {subject_dn: "CN=gateway,O=Example"}}
+      self: {auth_methods: [self_signed_tls_client_auth], certificate_file: own.pem}
+      k8s:
+        auth_methods: [jwt_file]
+        workload: {issuer: "https://kubernetes.default.svc", sub: "system:serviceaccount:a:b", jwks_file: client.jwks}
+      svid:
+        auth_methods: [spiffe_jwt]
+        workload: {sub: "spiffe://example.org/gateway", jwks_uri: "https://example.org/keys"}
       alice-cli:
         auth_methods: [client_secret_post]
         secret_env: ALICE_SECRET
@@ -38,6 +60,7 @@ GOOD = """
         auth_methods: [client_secret_post]
         secret_env: ALICE_SECRET
         client_credentials: {audience: [orders-gateway]}
+    mtls: {listen: "127.0.0.1:9443", cert_file: own.pem, key_file: own.key, client_ca_file: ca.pem}
     trusted_issuers:
       - {issuer: "https://corp.example", jwks_uri: "https://corp.example/keys"}
       - {issuer: "https://file.example", jwks_file: client.jwks}
@@ -67,9 +90,18 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "client.jwks").write_text(json.dumps(jwk_set([KEY])))
     (tmp_path / "client.pem").write_bytes(pem(KEY, private=False))
     (tmp_path / "private.pem").write_bytes(pem(KEY, private=True))
+    (tmp_path / "long.secret").write_text("s" * 32 + "\n")
+    own = self_signed(tmp_path, "gateway")
+    Path(own.cert_file).rename(tmp_path / "own.pem")
+    Path(own.key_file).rename(tmp_path / "own.key")
+    Path(Authority(tmp_path).ca_file).rename(tmp_path / "ca.pem")
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff")
     return tmp_path
+
+
+def read(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
 
 
 def write(folder: Path, text: str) -> Path:
@@ -96,7 +128,25 @@ def problems(folder: Path, text: str) -> list[str]:
 def test_a_good_file(folder: Path) -> None:
     config = load(write(folder, GOOD), {"ALICE_SECRET": "hush"})
     assert (config.issuer, config.listen, config.algorithm, config.lifetime) == (ISS, ("127.0.0.1", 8090), "EdDSA", 120)
-    gateway, by_jwks, by_pem, public, alice, robot = config.clients
+    gateway, by_jwks, by_pem, secret_jwt, public, mtls, own, k8s, svid, alice, robot = config.clients
+    assert secret_jwt == Client("secret-jwt", (AuthMethod.SECRET_JWT,), "s" * 32)
+    assert mtls == Client("mtls", (AuthMethod.TLS,), subject=(SubjectKind.DN, "CN=gateway,O=Example"))
+    assert own == Client("self", (AuthMethod.SELF_SIGNED_TLS,), certificates=(read(folder / "own.pem"),))
+    assert k8s.workload is not None
+    assert svid.workload is not None
+    assert (k8s.workload.issuer.issuer, k8s.workload.sub) == (
+        "https://kubernetes.default.svc",
+        "system:serviceaccount:a:b",
+    )
+    assert len(k8s.workload.issuer.keys) == 1
+    assert svid.workload == Workload(
+        TrustedIssuer("", "https://example.org/keys", svid.workload.issuer.keys), "spiffe://example.org/gateway"
+    )
+    assert config.mtls is not None
+    assert config.mtls == MutualTLS(
+        ("127.0.0.1", 9443), str(folder / "own.pem"), str(folder / "own.key"), (read(folder / "ca.pem"),)
+    )
+    assert config.token_endpoints == (f"{ISS}/token", "https://127.0.0.1:9443/realm/token")
     assert gateway == Client(
         "gateway", (AuthMethod.BASIC, AuthMethod.POST), "gw:s%cret +ü", audience=("orders-gateway",)
     )
@@ -236,6 +286,73 @@ def test_clients(folder: Path, client: str, problem: str) -> None:
     assert found.startswith(problem)
 
 
+MTLS = "mtls: {listen: '127.0.0.1:9443', cert_file: own.pem, key_file: own.key}\n"
+
+
+@pytest.mark.parametrize(
+    ("client", "problem"),
+    [
+        ("{auth_methods: [client_secret_jwt], secret_file: gateway.secret}", "clients.gw: the secret is too short"),
+        ("{auth_methods: [client_secret_jwt]}", "clients.gw: a secret"),
+        ("{auth_methods: [tls_client_auth]}", "clients.gw: certificate belongs to tls_client_auth"),
+        ("{auth_methods: [none], certificate: {san_dns: a}}", "clients.gw: certificate belongs to tls_client_auth"),
+        ("{auth_methods: [tls_client_auth], certificate: {}}", "clients.gw.certificate: one of subject_dn, san_dns"),
+        ("{auth_methods: [tls_client_auth], certificate: {san_dns: a, san_uri: b}}", "clients.gw.certificate: one of"),
+        ("{auth_methods: [tls_client_auth], certificate: {san_ip: a}}", "clients.gw.certificate.san_ip: not an addr"),
+        ("{auth_methods: [tls_client_auth], certificate: {subject_dn: a}}", "clients.gw.certificate.subject_dn: not a"),
+        ("{auth_methods: [self_signed_tls_client_auth]}", "clients.gw: certificate_file belongs to self_signed"),
+        ("{auth_methods: [none], certificate_file: own.pem}", "clients.gw: certificate_file belongs to self_signed"),
+        (
+            "{auth_methods: [self_signed_tls_client_auth], certificate_file: client.jwks}",
+            "clients.gw.certificate_file: no PEM certificates",
+        ),
+        (
+            "{auth_methods: [self_signed_tls_client_auth], certificate_file: missing}",
+            "clients.gw.certificate_file: can't be read",
+        ),
+        ("{auth_methods: [jwt_file]}", "clients.gw: workload belongs to jwt_file or spiffe_jwt"),
+        ("{auth_methods: [none], workload: {sub: a, jwks_file: client.jwks}}", "clients.gw: workload belongs to"),
+        (
+            "{auth_methods: [jwt_file], workload: {sub: a, jwks_file: client.jwks}}",
+            "clients.gw.workload: issuer belongs to jwt_file",
+        ),
+        (
+            "{auth_methods: [spiffe_jwt], workload: {issuer: a, sub: 'spiffe://a/b', jwks_file: client.jwks}}",
+            "clients.gw.workload: issuer belongs to jwt_file",
+        ),
+        (
+            "{auth_methods: [spiffe_jwt], workload: {sub: a, jwks_file: client.jwks}}",
+            "clients.gw.workload.sub: not a SPIFFE ID",
+        ),
+        ("{auth_methods: [jwt_file], workload: {issuer: a, sub: a}}", "clients.gw.workload: one of jwks_uri and"),
+        (
+            "{auth_methods: [jwt_file, spiffe_jwt], workload: {sub: 'spiffe://a/b', jwks_file: client.jwks}}",
+            "clients.gw.workload: a client has either",
+        ),
+    ],
+)
+def test_clients_with_certificates_and_of_platforms(folder: Path, client: str, problem: str) -> None:
+    found = problems(folder, dedent(BASE).replace("{auth_methods: [none]}", client) + MTLS)
+    assert found[0].startswith(problem)
+
+
+def test_certificates_need_a_listener_that_asks_for_them(folder: Path) -> None:
+    client = "{auth_methods: [tls_client_auth], certificate: {san_dns: a}}"
+    text = dedent(BASE).replace("{auth_methods: [none]}", client)
+    assert problems(folder, text) == ["clients: certificates need mtls, a listener that asks for them"]
+    for broken, key in (("own.key", "mtls.cert_file"), ("own.pem", "mtls.cert_file")):
+        found = problems(folder, text + MTLS.replace(broken, "empty"))
+        assert [problem.split(":")[0] for problem in found] == [key]
+    found = problems(folder, text + MTLS.replace("own.key", "own.key, client_ca_file: client.jwks"))
+    assert found == ["mtls.client_ca_file: no PEM certificates and no JWK Set with x5c"]
+
+
+def test_a_workload_is_one_client(folder: Path) -> None:
+    one = "{auth_methods: [jwt_file], workload: {issuer: a, sub: a, jwks_file: client.jwks}}"
+    text = dedent(BASE).replace("{auth_methods: [none]}", f"{one}, other: {one}")
+    assert problems(folder, text) == ["clients: two clients have the same workload"]
+
+
 def test_a_secret_comes_from_one_place(folder: Path) -> None:
     client = "{auth_methods: [client_secret_post], secret_env: EMPTY, secret_file: gateway.secret}"
     assert problems(folder, BASE.replace("{auth_methods: [none]}", client)) == [
@@ -303,7 +420,10 @@ def test_yaml(folder: Path, text: str, problem: str) -> None:
     assert found.startswith(problem)
 
 
-METHODS = "Input should be 'none', 'client_secret_basic', 'client_secret_post' or 'private_key_jwt'"
+METHODS = (
+    "Input should be 'none', 'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', "
+    "'tls_client_auth', 'self_signed_tls_client_auth', 'jwt_file' or 'spiffe_jwt'"
+)
 
 
 def test_every_problem_has_its_place(folder: Path) -> None:
@@ -361,12 +481,3 @@ def test_no_bytes_break_it(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(ConfigError):
         load(path)
-
-
-@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
-def test_public_keys(algorithm: str) -> None:
-    key = generate_key(algorithm, "k")
-    assert not public_key(pem(key, private=False)).is_private
-    for text in (pem(key, private=True), b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", b""):
-        with pytest.raises(KeyFormatError):
-            public_key(text)

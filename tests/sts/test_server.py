@@ -10,9 +10,9 @@ import pytest
 from aiohttp import ClientSession
 
 from sidecar.oauth.jwt import VerificationKeys, generate_key, peek, verify
+from sidecar.sts.assertions import JWT_BEARER as ASSERTION_TYPE
 from sidecar.sts.audit import UNKNOWN
-from sidecar.sts.clients import ASSERTION_TYPE
-from sidecar.sts.config import Config, TrustedIssuer
+from sidecar.sts.config import AuthMethod, Client, Config, MutualTLS, TrustedIssuer
 from sidecar.sts.server import banner, metadata, serve
 from tests.sts.asking import basic, exchange
 from tests.support.canary import Canary, search
@@ -72,6 +72,29 @@ async def test_metadata_at_every_place(session: ClientSession, path: str) -> Non
             assert "ES256" in document["token_endpoint_auth_signing_alg_values_supported"]
             assert "none" not in document["token_endpoint_auth_signing_alg_values_supported"]
         assert (await exchange(session, sts)).status == 200
+
+
+def test_metadata_tells_where_certificates_are_asked_for() -> None:
+    methods = (AuthMethod.TLS, AuthMethod.JWT_FILE, AuthMethod.SPIFFE_JWT, AuthMethod.SECRET_JWT)
+    config = Config(
+        "http://[::1]:8090/realm",
+        clients=tuple(Client(method, (method,)) for method in methods),
+        mtls=MutualTLS(("127.0.0.1", 9443), "", ""),
+    )
+    document = metadata(config)
+    assert document["mtls_endpoint_aliases"] == {
+        "token_endpoint": "https://[::1]:9443/realm/token",
+        "introspection_endpoint": "https://[::1]:9443/realm/introspect",
+    }
+    # A platform's assertion is sent as one that the client signed itself, and has no registered name of its own.
+    assert document["token_endpoint_auth_methods_supported"] == [
+        "client_secret_jwt",
+        "private_key_jwt",
+        "spiffe_jwt",
+        "tls_client_auth",
+    ]
+    assert {"ES256", "HS256"} <= set(document["token_endpoint_auth_signing_alg_values_supported"])
+    assert "mtls_endpoint_aliases" not in metadata(Config("https://sts.example"))
 
 
 def test_metadata_has_no_empty_list() -> None:

@@ -46,7 +46,10 @@ class Authority:
         self.ca_file = str(_write(folder / f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM)))
 
     def issue(self, *names: str, lifetime: timedelta = timedelta(days=1), password: bytes | None = None) -> Issued:
-        """Issue a certificate for DNS names and addresses; a negative lifetime makes one that has expired."""
+        """Issue a certificate for DNS names, addresses, URIs and mail addresses; the first is its common name, too.
+
+        A negative lifetime makes one that has expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subjects = [_subject(name) for name in names]
         certificate = (
@@ -63,6 +66,22 @@ class Authority:
             str(_write(self._folder / f"{stem}.pem", certificate.public_bytes(pem))),
             str(_write(self._folder / f"{stem}.key", key.private_bytes(pem, pkcs8, protection))),
         )
+
+
+def self_signed(folder: Path, name: str, *, ca: bool = False) -> Issued:
+    """Make a certificate that its own key signed; ca: one that may sign others, as tools make by default."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        _builder(_name(name), _name(name), key, timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    stem = f"{certificate.serial_number:x}"
+    return Issued(
+        str(_write(folder / f"{stem}.pem", certificate.public_bytes(pem))),
+        str(_write(folder / f"{stem}.key", key.private_bytes(pem, pkcs8, serialization.NoEncryption()))),
+    )
 
 
 def _builder(
@@ -88,7 +107,9 @@ def _subject(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        if "://" in name:
+            return x509.UniformResourceIdentifier(name)
+        return x509.RFC822Name(name) if "@" in name else x509.DNSName(name)
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -159,12 +159,17 @@ class RunningSts:
 async def running_sts(
     configure: Callable[[str], Config] = default_config, *, path: str = "", port: int = 0, clock: Clock = SYSTEM_CLOCK
 ) -> AsyncIterator[RunningSts]:
-    """Run a server for the length of the block. ``configure`` gets the issuer: a loopback URL with this path."""
-    with socket.create_server(("127.0.0.1", port)) as sock:
+    """Run a server for the length of the block. ``configure`` gets the issuer: a loopback URL with this path.
+
+    Where what it returns has ``mtls``, its port there is a free one, too.
+    """
+    with socket.create_server(("127.0.0.1", port)) as sock, socket.create_server(("127.0.0.1", 0)) as mtls_sock:
         config = configure(f"http://127.0.0.1:{sock.getsockname()[1]}{path}")
+        if config.mtls is not None:
+            config = replace(config, mtls=replace(config.mtls, listen=mtls_sock.getsockname()))
         keys = SigningKeys(config.algorithm, config.lifetime, clock)
         audit: list[AuditLine] = []
-        runner = await serve(config, sock=sock, keys=keys, clock=clock, audit=audit.append)
+        runner = await serve(config, sock=sock, mtls_sock=mtls_sock, keys=keys, clock=clock, audit=audit.append)
         try:
             yield RunningSts(config, keys, clock, audit)
         finally:

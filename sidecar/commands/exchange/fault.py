@@ -11,6 +11,7 @@ from typing import Any, Final
 from sidecar.commands.keys import decisive
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import Path
+from sidecar.config.schema import CertificateClientAuth
 from sidecar.exchange.dialects.errors import Cause
 from sidecar.exchange.plan import Plan
 from sidecar.model.refusal import Kind, Refusal
@@ -62,6 +63,10 @@ _CODES: Final[Mapping[tuple[str, Cause], tuple[Party, str, str]]] = {
 _HEALTH: Final = ("connection", "in time", "server")
 
 
+#: How a refused certificate shows: the server ends the connection, with or without saying so in time.
+_HANDSHAKE: Final = ("TLS failed", "the connection broke", "the connection was closed")
+
+
 class Faults:
     """Finds the fault in one route's exchange."""
 
@@ -94,6 +99,9 @@ class Faults:
             return self._blame(Party.SERVER, f"{reason}, so it takes longer than it may", self._key("timeout"))
         cause = self._plan.dialect.cause_of(code, answer.description) if answer is not None and code else None
         if cause is None:
+            if isinstance(self._section.client_auth, CertificateClientAuth) and reason in _HANDSHAKE:
+                means = "which is how a server refuses our certificate"
+                return self._blame(Party.CREDENTIALS, f"{reason}, {means}", self._key("credentials"))
             return self._blame_peer(Party.SERVER, reason, self._server, self._key("endpoint"))
         party, means, key = _CODES.get((code or "", cause), _CAUSES[cause])
         return self._blame(party, f"{reason}, so {means}", self._key(key) if key else None)

@@ -15,7 +15,10 @@ from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
 from sidecar.model.tokens import TOKEN_TYPES
 from sidecar.oauth.jwt import generate_key, sign
 from sidecar.policy import CHECKS
+from sidecar.sts.config import Config
 from tests.support.canary import Canary, search
+from tests.support.certificates import Authority
+from tests.support.credentials import KINDS, Kind, known, put
 from tests.support.scripted import ScriptedServer, granted, refused, replied, scripted_server
 from tests.support.sts import GATEWAY_SECRET, SECRET_CANARY, RunningSts, running_sts
 
@@ -247,6 +250,40 @@ async def test_an_error_code(desk: Desk, code: str) -> None:
     assert code in desk.printed
     if (key := CODES[code][1]) is not None and not key.endswith("requested_token_type"):
         assert desk.line.strip().startswith((f"{key.rpartition('.')[2]}:", "audience:"))
+
+
+PROOFS = {
+    "client_secret_basic": "client_secret_file",
+    "client_secret_post": "client_secret_file",
+    "client_secret_jwt": "client_secret_file",
+    "private_key_jwt": "key_file",
+    "jwt_file": "jwt_file",
+    "spiffe_jwt": "jwt_file",
+    "tls_client_auth": "cert_file",
+    "self_signed_tls_client_auth": "cert_file",
+}
+
+
+@pytest.mark.parametrize("method", KINDS)
+async def test_a_refused_proof(desk: Desk, method: str) -> None:
+    """By a server that knows the client by another one; the key that says where ours is from is named."""
+    authority = Authority(desk.folder)
+    kinds: list[Kind] = []
+
+    def configure(issuer: str) -> Config:
+        kinds.append(KINDS[method](desk.folder, authority, issuer))
+        return known(issuer, kinds[0].after, authority.issue("127.0.0.1"), authority)
+
+    async with running_sts(configure) as sts:
+        put(desk.folder, kinds[0].files, 0)
+        desk.token = sts.mint()
+        desk.text = CONFIG.replace("ISSUER", sts.issuer).replace("SERVER", f"issuer: {sts.issuer}")
+        before, _, rest = desk.text.partition("    client_auth:")
+        _, _, after = rest.partition("    tls: null")
+        desk.text = f"{before}    client_auth: {kinds[0].method}\n    tls: {{ca_file: '{authority.ca_file}'}}{after}"
+        party, key = await desk.fault()
+    assert (party, key) == (CREDENTIALS, f"authorization_servers.corp.client_auth.{PROOFS[method]}")
+    assert not search((desk.printed + desk.errors).encode(), *kinds[0].secrets)
 
 
 async def test_a_target_may_be_a_resource(desk: Desk) -> None:
