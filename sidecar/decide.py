@@ -20,7 +20,7 @@ from sidecar.routing.conditions import preflight_method
 from sidecar.snapshot import Snapshot
 
 #: Comes by a token for the upstream; ``explain`` passes one that asks nobody and returns None.
-Exchange = Callable[[Plan, Subject, RequestHead], Awaitable[Grant | None]]
+Exchange = Callable[[Plan, Subject | None, RequestHead], Awaitable[Grant | None]]
 
 
 async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -> Decision:
@@ -40,23 +40,29 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
         if websocket := route.upstream.websocket and asks_for_websocket(request):
             check_handshake(request)
             _allow_page(request, route)
-        if preflight or route.exchange is None:
+        if preflight or not route.takes_token:
+            # Nobody's token is asked for; one that came goes nowhere.
             drop_cookies = preflight or route.upstream.drop_cookies
             left_behind = refuse_second_place(request, ingress=ingress, drop_cookies=drop_cookies)
+        else:
+            credential = take(
+                request,
+                route.subject.header,
+                trusted_peer=snapshot.trusts(request.peer),
+                ingress=ingress,
+                drop_cookies=route.upstream.drop_cookies,
+            )
+            left_behind = (needle(credential.token.encode()),)
+            subject = await snapshot.verifier.verify(credential, route.subject.issuers)
+            allow(route.subject, subject, snapshot.verifier.clock.wall())
+        if preflight or route.exchange is None:
             return Decision(route, preflight=preflight, websocket=websocket, left_behind=left_behind)
-        credential = take(
-            request,
-            route.subject.header,
-            trusted_peer=snapshot.trusts(request.peer),
-            ingress=ingress,
-            drop_cookies=route.upstream.drop_cookies,
-        )
-        subject = await snapshot.verifier.verify(credential, route.subject.issuers)
         plan = snapshot.plan(route, subject)
-        allow(route.subject, subject, snapshot.verifier.clock.wall())
-        allow_actor(subject, plan.next_actor())
+        if subject is not None and plan.subject is None and "may_act" in subject.claims:
+            allow_actor(subject, await plan.next_actor(request))
         grant = await exchange(plan, subject, request)
-        return Decision(route, subject, grant, websocket=websocket, left_behind=(needle(credential.token.encode()),))
+        left_behind = (*left_behind, *snapshot.borne(request))
+        return Decision(route, subject, grant, websocket=websocket, left_behind=left_behind)
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"
         return Decision(

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from sidecar.model.route import Cors, Match, Preflight, Route, SubjectPolicy
 from sidecar.model.tokens import Subject
 from sidecar.routing.table import Table
 from sidecar.snapshot import Snapshot
-from tests.support.values import NOW, issued, request, route, subject
+from tests.support.values import NOW, exchange, issued, request, route, subject
 from tests.support.websocket import KEY
 
 TOKEN = "subject-token"
@@ -28,8 +29,9 @@ class FakePlan:
     """As much of a plan as ``decide`` may know."""
 
     name: str
+    subject: object = None
 
-    def next_actor(self) -> dict[str, str]:
+    async def next_actor(self, _: RequestHead) -> dict[str, str]:
         return {"iss": "https://issuer.example", "sub": "gateway"}
 
 
@@ -51,8 +53,9 @@ class Steps:
             raise refuse(self.verification, "Not verified.")
         return self.subject
 
-    async def obtain(self, plan: Plan, verified: Subject, head: RequestHead) -> Grant | None:
-        self.taken.append(f"exchange by {cast(FakePlan, plan).name} for {verified.sub}")
+    async def obtain(self, plan: Plan, verified: Subject | None, head: RequestHead) -> Grant | None:
+        who = verified.sub if verified is not None else "us"
+        self.taken.append(f"exchange by {cast(FakePlan, plan).name} for {who}")
         if self.exchange is not None:
             raise refuse(self.exchange, "Not exchanged.", retry_after=7)
         return self.grant
@@ -111,12 +114,17 @@ class Fake:
     def trusts(self, peer: str | None) -> bool:
         return peer == self.trusted
 
-    def plan(self, route: Route, _: Subject) -> FakePlan:
+    def plan(self, route: Route, _: Subject | None) -> FakePlan:
         return self.plans[route.name]
 
+    def borne(self, request: RequestHead) -> list[bytes]:
+        return request.values(b"x-workload-token")
 
-def snapshot(steps: Steps, *, direction: Direction = Direction.INGRESS, trusted: str = "") -> Snapshot:
-    compiled = [replace(each, exchange=None) if each.name == "public" else each for each in ROUTES]
+
+def snapshot(
+    steps: Steps, *, direction: Direction = Direction.INGRESS, trusted: str = "", routes: Sequence[Route] = ROUTES
+) -> Snapshot:
+    compiled = [replace(each, exchange=None) if each.name == "public" else each for each in routes]
     fake = Fake(
         listeners={"default": Listener("default", direction, "http", max_header_bytes=65536)},
         table=Table(compiled),
@@ -417,3 +425,27 @@ async def test_what_is_no_preflight_needs_a_token() -> None:
     ):
         decision = await decided(head, Steps())
         assert (refusal(decision).kind, decision.preflight) == (Kind.MISSING_TOKEN, False)
+
+
+OURS = route("ours", match=Match(path_prefix="/ours"), asks=exchange(subject_token="self"))
+OURS = replace(OURS, subject=SubjectPolicy(frozenset()))
+
+
+async def test_a_token_of_ours_is_exchanged_where_none_is_asked_for() -> None:
+    steps = Steps()
+    carried = (b"Authorization", b"Bearer a-token-that-nobody-asked-for"), (b"X-Workload-Token", b"borne-token")
+    shot = snapshot(steps, routes=[OURS], direction=Direction.EGRESS)
+    decision = await decide(request(*carried, path=b"/ours"), shot, steps.obtain)
+    assert (decision.refusal, decision.subject, decision.grant) == (None, None, GRANT)
+    assert steps.taken == ["exchange by plan of ours for us"]
+    assert decision.left_behind == (b"a-token-that-nobody-asked-for", b"borne-token")
+
+
+async def test_a_caller_is_verified_also_where_a_token_of_ours_is_exchanged() -> None:
+    steps = Steps(verification=Kind.INVALID_TOKEN)
+    asking = replace(OURS, subject=SubjectPolicy(frozenset({"corp"})))
+    decision = await decide(request(path=b"/ours"), snapshot(steps, routes=[asking]), steps.obtain)
+    assert (refusal(decision).kind, steps.taken) == (Kind.MISSING_TOKEN, [])
+    head = request((b"Authorization", b"Bearer a-token"), path=b"/ours")
+    decision = await decide(head, snapshot(steps, routes=[asking]), steps.obtain)
+    assert (refusal(decision).kind, len(steps.taken)) == (Kind.INVALID_TOKEN, 1)

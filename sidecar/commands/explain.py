@@ -22,11 +22,13 @@ from sidecar.config.problems import ConfigError
 from sidecar.decide import decide
 from sidecar.exchange.ask import Ask
 from sidecar.exchange.plan import Plan
+from sidecar.exchange.workload.client_credentials import ClientCredentials
+from sidecar.exchange.workload.source import WorkloadSource, workload_token
 from sidecar.faces.problems import problem
 from sidecar.inbound.accept import accept
 from sidecar.model.refusal import Refused
 from sidecar.model.request import Fields, RequestHead
-from sidecar.model.tokens import Subject
+from sidecar.model.tokens import Subject, WorkloadToken
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import Snapshot, build
 
@@ -91,8 +93,9 @@ async def explain(
     """
     asked: list[Ask] = []
 
-    async def dry(plan: Plan, subject: Subject, _: RequestHead) -> None:
-        asked.append(plan.asker.ask(subject, plan.actor.current() if plan.actor is not None else None))
+    async def dry(plan: Plan, presented: Subject | None, request: RequestHead) -> None:
+        unasked = replace(plan, subject=_unasked(plan.subject), actor=_unasked(plan.actor))
+        asked.append((await unasked.ask(presented, request))[2])
 
     try:
         request = _accepted(snapshot, message, listener)
@@ -103,6 +106,23 @@ async def explain(
         return [Step("accept", refused(caught.refusal), {}, (), caught.refusal)]
     decision = await decide(request, snapshot, dry)
     return list(Way(loaded, snapshot.table, request, decision, asked[0] if asked else None).steps())
+
+
+@dataclass(frozen=True, slots=True)
+class _Unasked:
+    """Stands for a workload token that a server would be asked for: of a dry exchange only the form is told."""
+
+    source: ClientCredentials
+
+    async def current(self, _: RequestHead) -> WorkloadToken:
+        return workload_token(self.source.name, self.source.token_type, "not-asked-for")
+
+    def doubt(self) -> None:
+        """Nothing is refused here."""
+
+
+def _unasked(source: WorkloadSource | None) -> WorkloadSource | None:
+    return _Unasked(source) if isinstance(source, ClientCredentials) else source
 
 
 def as_json(steps: Sequence[Step]) -> dict[str, Any]:

@@ -20,7 +20,15 @@ _INSTEAD: Final[Mapping[str, tuple[str, ...]]] = {
     "token_endpoint": ("token_endpoint", "discovery_url", "issuer"),
 }
 _OF_ROUTES: Final = frozenset({"match", "upstream", "subject", "exchange"})
-_ASKED: Final = ("audience", "resource", "scope", "requested_token_type", "actor_token", "authorization_details")
+_ASKED: Final = (
+    "subject_token",
+    "audience",
+    "resource",
+    "scope",
+    "requested_token_type",
+    "actor_token",
+    "authorization_details",
+)
 _EXPECTED: Final = ("audience", "extra_audience", "scope", "extra_scope", "subject")
 _FORWARDED: Final = ("url", "strip_prefix", "preserve_host", "token_header", "drop_cookies", "websocket")
 
@@ -106,8 +114,9 @@ class Keys:
         keys += self._written(server, ("token_endpoint", "discovery_url", "issuer"))[:1]
         keys += self._written(server, ("grant",))
         keys += self._written(path, _ASKED)
-        if exchange.actor_token is not None:
-            keys.append(self._key("workload_tokens", exchange.actor_token, "file"))
+        sources = ("file", "client_credentials", "header")
+        for name in (exchange.subject_token, exchange.actor_token):
+            keys += self._written(("workload_tokens", name), sources) if name is not None else []
         return keys + self._written(server, ("extra_params",))
 
     def expect(self, exchange: Exchange) -> list[Key]:

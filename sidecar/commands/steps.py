@@ -7,7 +7,7 @@ any of them, nor a value of ``extra_params``.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sidecar.commands.keys import Key, Keys
 from sidecar.config.loaded import Loaded
@@ -20,6 +20,17 @@ from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Expected, Preflight, Route
 from sidecar.model.tokens import Subject
 from sidecar.routing.table import Table
+
+#: Refusals that, once the caller's token was verified, are about a token of ours.
+_OF_OWN_TOKENS: Final = frozenset(
+    {
+        Kind.EXCHANGE_MISCONFIGURED,
+        Kind.INVALID_REQUEST,
+        Kind.INVALID_TOKEN,
+        Kind.ISSUER_UNAVAILABLE,
+        Kind.MISSING_TOKEN,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,9 @@ class Way:
     def _token(self, route: Route, keys: Keys) -> Iterator[Step]:
         """Everything about the caller's token and the one it is exchanged for."""
         subject, refusal = self.decision.subject, self.decision.refusal
+        if not route.takes_token:
+            yield from self._own(route, keys)
+            return
         demands = _demands(route)
         facts = {"demands": demands}
         lines = [f"{name}: {value}" for name, value in demands.items()]
@@ -105,12 +119,22 @@ class Way:
         header = route.subject.header.title()
         yield Step("take", [f"one token in {header}"], {"header": header}, keys.take())
         yield Step("verify", _subject(subject), {"subject": _subject_facts(subject)}, keys.verified(subject))
-        if self.ask is None and refusal is not None and refusal.kind is not Kind.EXCHANGE_MISCONFIGURED:
+        if self.ask is None and refusal is not None and refusal.kind not in _OF_OWN_TOKENS:
             yield Step("allow", [*refused(refusal), *lines], facts, keys.refused(refusal), refusal)
             return
         yield Step("allow", ["yes", *lines], facts, keys.allow())
         if (exchange := route.exchange_of(subject.issuer)) is not None:
             yield self._exchange(exchange, subject.issuer, keys)
+
+    def _own(self, route: Route, keys: Keys) -> Iterator[Step]:
+        """A token of ours is exchanged, and none of a caller's is asked for."""
+        refusal = self.decision.refusal
+        if refusal is not None and refusal.kind is Kind.INVALID_REQUEST:
+            yield Step("take", refused(refusal), {"header": None}, keys.take(), refusal)
+        elif route.exchange is not None:
+            told = f"no credential is asked for; workload token {route.exchange.subject_token} is exchanged"
+            yield Step("take", [told], {"header": None}, keys.take())
+            yield self._exchange(route.exchange, "", keys)
 
     def _exchange(self, exchange: Exchange, issuer: str, keys: Keys) -> Step:
         refusal, expect = self.decision.refusal, exchange.expect
@@ -139,6 +163,8 @@ class Way:
         server = self.loaded.config.authorization_servers[exchange.authorization_server]
         hidden = dict.fromkeys(server.extra_params, "(from extra_params)")
         hidden |= SHOWN
+        if exchange.subject_token is not None:
+            hidden |= {"subject_token": "(ours)", "assertion": "(ours)"}
         return [(name, hidden.get(name, value)) for name, value in (self.ask.form if self.ask is not None else ())]
 
     def _forward(self, route: Route, keys: Keys) -> Step:

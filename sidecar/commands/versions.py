@@ -87,7 +87,10 @@ class Versions:
                 "authorization_servers",
                 _servers(old) & _servers(new),
             ),
-            ("actor_token", "workload_tokens", {old.exchange.actor_token or ""} & {new.exchange.actor_token or ""}),
+            *(
+                (what, "workload_tokens", {getattr(old.exchange, what) or ""} & {getattr(new.exchange, what) or ""})
+                for what in ("subject_token", "actor_token")
+            ),
             ("issuers", "trusted_issuers", old.subject.issuers & new.subject.issuers),
         ]
         for what, section, names in common:

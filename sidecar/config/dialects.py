@@ -10,6 +10,7 @@ from dataclasses import replace
 from sidecar.config import values
 from sidecar.config.problems import Finding
 from sidecar.config.tree import Part
+from sidecar.config.workload import is_ours
 from sidecar.exchange.dialects import DIALECTS, Dialect
 from sidecar.exchange.dialects.fit import misfit_of_type, misfits
 from sidecar.exchange.dialects.overrides import with_overrides
@@ -38,6 +39,8 @@ def _asked(root: Part, route: Part) -> dict[str, list[str]]:
     """The servers that a route asks, each with the trusted issuers whose tokens are exchanged there."""
     issuers, servers = root["trusted_issuers"].members(), root["authorization_servers"].members()
     named = route["exchange"]["authorization_server"]
+    if is_ours(route["exchange"]["subject_token"]):
+        return {named.text or (servers[0][0] if len(servers) == 1 else ""): []}
     taken = _texts(route["subject"]["issuers"]) or tuple(name for name, _ in issuers)
     asked: dict[str, list[str]] = {}
     for issuer in taken:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from sidecar.config.problems import Finding
 from sidecar.config.tree import Part
 from sidecar.config.wording import nearest
+from sidecar.config.workload import is_ours
 
 
 def findings(root: Part) -> Iterator[Finding]:
@@ -20,6 +21,8 @@ def findings(root: Part) -> Iterator[Finding]:
         server = servers[named.text or ""]
         if isinstance(server.value, dict) and "issuer" not in server:
             yield named.finding("this authorization server has no issuer to take")
+    for _, token in root["workload_tokens"].members():
+        yield from _workload_token(root, token)
     seen: set[str] = set()
     for route in root["routes"].items():
         name = route["name"].text
@@ -46,7 +49,8 @@ def _exchange(root: Part, route: Part) -> Iterator[Finding]:
     named = list(route["subject"]["issuers"].items())
     for part in named:
         yield from _known(part, issuers, "trusted issuer")
-    if not named and len(issuers.members()) != 1 and _lists(issuers):
+    ours = is_ours(exchange["subject_token"])
+    if not ours and not named and len(issuers.members()) != 1 and _lists(issuers):
         yield route["subject"]["issuers"].finding(_which(issuers, "a trusted issuer"))
     opaque = [part for part in named if issuers[part.text or ""]["token_profile"].value == "opaque"]
     for part in opaque[1:]:
@@ -59,6 +63,16 @@ def _exchange(root: Part, route: Part) -> Iterator[Finding]:
     if "authorization_server" not in exchange and len(servers.members()) != 1 and _lists(servers):
         yield exchange["authorization_server"].finding(_which(servers, "an authorization server"))
     yield from _known(exchange["actor_token"], root["workload_tokens"], "workload token")
+    if ours:
+        yield from _known(exchange["subject_token"], root["workload_tokens"], "workload token")
+
+
+def _workload_token(root: Part, token: Part) -> Iterator[Finding]:
+    asked, servers = token["client_credentials"], root["authorization_servers"]
+    yield from _known(token["issuer"], root["trusted_issuers"], "trusted issuer")
+    yield from _known(asked["authorization_server"], servers, "authorization server")
+    if isinstance(asked.value, dict) and "authorization_server" not in asked and len(servers.members()) != 1:
+        yield asked["authorization_server"].finding(_which(servers, "an authorization server"))
 
 
 def _chosen(chosen: Part, taken: Sequence[str], servers: Part) -> Iterator[Finding]:

@@ -110,9 +110,11 @@ class Asker:
     def ask(self, subject: Subject, actor: WorkloadToken | None) -> Ask:
         """Return what is to be asked for this subject token, and the actor token where the route adds one.
 
-        An actor token counts in the key by its identity: it rotates while it stays the same actor.
+        A token of ours counts in the key by its identity: it rotates while it stays the same actor.
         """
-        added = [Parameter.plain(self._grant.subject_token, subject.token)]
+        ours = subject.workload
+        counted = subject.token.encode() if ours is None else ours.identity
+        added = [Parameter(self._grant.subject_token, subject.token, counted)]
         if self._grant.names_types:
             added.append(Parameter.plain("subject_token_type", subject.token_type))
         if actor is not None:

@@ -18,7 +18,8 @@ from cachetools import LRUCache
 from sidecar.exchange.ask import Ask
 from sidecar.exchange.cache import Entry, TokenCache
 from sidecar.exchange.expect import judge
-from sidecar.exchange.plan import NotAsked, Plan
+from sidecar.exchange.failures import NotAsked
+from sidecar.exchange.plan import Plan
 from sidecar.exchange.schedule import REFRESH_INTERVAL
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.decision import CacheResult, Exchanged, Grant
@@ -26,6 +27,9 @@ from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Expect, Route
 from sidecar.model.tokens import Subject, WorkloadToken
+
+#: What a server may say where it is a token of ours that it does not accept.
+_MAY_BE_OURS: Final = frozenset({Kind.INVALID_TOKEN, Kind.EXCHANGE_MISCONFIGURED, Kind.EXCHANGE_DENIED})
 
 log = logging.getLogger("sidecar.exchange")
 
@@ -90,13 +94,13 @@ class Exchanger:
         """How many exchanges are under way."""
         return len(self._flights)
 
-    async def obtain(self, plan: Plan, subject: Subject, request: RequestHead) -> Grant:
+    async def obtain(self, plan: Plan, presented: Subject | None, request: RequestHead) -> Grant:
         """Return a token for a route's upstream, judged by what that route expects.
 
+        presented: the caller's verified token; None where the route asks for none and exchanges one of ours.
         Refused: with the kind of refusal that the failure maps to; nothing may be forwarded then.
         """
-        actor = plan.actor.current() if plan.actor is not None else None
-        ask = plan.asker.ask(subject, actor)
+        subject, actor, ask = await plan.ask(presented, request)
         now = self._clock.monotonic()
         entry, result = self.cache.get(ask.key, now), CacheResult.HIT
         if entry is None:
@@ -212,7 +216,10 @@ class Exchanger:
         if isinstance(outcome, Entry):
             outcome.fragment = fragment
             self._keep(errand.ask, outcome)
-        elif outcome.kind is Kind.INVALID_TOKEN and cause is CacheResult.MISS:
+            return outcome
+        if outcome.kind in _MAY_BE_OURS:
+            errand.plan.doubt()
+        if outcome.kind is Kind.INVALID_TOKEN and cause is CacheResult.MISS:
             self.cache.put_refusal(errand.ask.key, outcome, self._clock.monotonic())
         return outcome
 

@@ -12,39 +12,29 @@ from sidecar.exchange.ask import Ask, Asker
 from sidecar.exchange.dialects import Dialect
 from sidecar.exchange.dialects.errors import KINDS
 from sidecar.exchange.expect import judge
+from sidecar.exchange.failures import UNAVAILABLE, UNUSABLE, failure_of
 from sidecar.exchange.reply import peek_issued, read
 from sidecar.exchange.schedule import Lifetimes, Schedule, schedule
 from sidecar.exchange.step_up import wanted
-from sidecar.exchange.workload import WorkloadTokenFile
+from sidecar.exchange.workload.source import WorkloadSource, own_subject
 from sidecar.model.refusal import Kind, Refused, refuse
+from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Route
-from sidecar.model.tokens import IssuedToken, Subject
+from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 from sidecar.oauth.jwks import IssuerUnavailable, KeySource
 from sidecar.oauth.jwt import JWTError
-from sidecar.oauth.server import (
-    AuthorizationServer,
-    ErrorReply,
-    ServerError,
-    ServerNotAsked,
-    ServerOverloaded,
-    ServerReplyUnusable,
-    ServerTimeout,
-    ServerUnavailable,
-)
+from sidecar.oauth.server import AuthorizationServer, ErrorReply, ServerError
 
 _SENTENCES: Final[Mapping[Kind, str]] = {
     Kind.INVALID_TOKEN: "The authorization server does not accept the token.",
     Kind.INSUFFICIENT_SCOPE: "The token does not carry the scope that is needed.",
     Kind.EXCHANGE_DENIED: "The authorization server denies the exchange.",
     Kind.STEP_UP_REQUIRED: "The authorization server asks for another authentication.",
-    Kind.EXCHANGE_UNAVAILABLE: "The authorization server is not available.",
+    Kind.EXCHANGE_UNAVAILABLE: UNAVAILABLE,
     Kind.EXCHANGE_MISCONFIGURED: "The gateway is not set up rightly at the authorization server.",
 }
-_UNUSABLE: Final = "The authorization server's reply can't be used."
-
-
-class NotAsked(Refused):
-    """A refusal without anything sent: the server is left alone, or too many wait for it already."""
+#: What tells callers to come with another token.
+_OF_CALLERS: Final = frozenset({Kind.INVALID_TOKEN, Kind.INSUFFICIENT_SCOPE, Kind.STEP_UP_REQUIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +49,7 @@ class IssuedKeys:
 class Plan:
     """All that one route's exchanges need.
 
+    subject: where a token of ours comes from that is exchanged instead of the caller's; None: the caller's is.
     client: the claims that identify us at the server: ``sub`` and ``client_id``, and ``iss`` where it is known.
     issued_keys: by ``iss``, the issuers whose signatures can be checked.
     """
@@ -68,14 +59,32 @@ class Plan:
     server: AuthorizationServer
     dialect: Dialect
     asker: Asker
-    actor: WorkloadTokenFile | None
+    subject: WorkloadSource | None
+    actor: WorkloadSource | None
     client: Mapping[str, str]
     lifetimes: Lifetimes
     issued_keys: Mapping[str, IssuedKeys] = field(repr=False)
 
-    def next_actor(self) -> Mapping[str, Any]:
+    async def next_actor(self, request: RequestHead) -> Mapping[str, Any]:
         """Return the claims that identify who acts by this exchange: the actor token's, or else ours as the client."""
-        return self.actor.current().claims if self.actor is not None else self.client
+        return self.client if self.actor is None else (await self.actor.current(request)).claims
+
+    async def ask(self, presented: Subject | None, request: RequestHead) -> tuple[Subject, WorkloadToken | None, Ask]:
+        """Return whose token is exchanged for a request, with which actor token, and what is to be asked.
+
+        presented: the caller's verified token; None where none is asked for. Refused: a token of ours is not to be had.
+        """
+        subject = presented if self.subject is None else own_subject(await self.subject.current(request))
+        if subject is None:
+            raise refuse(Kind.MISSING_TOKEN, "A token is needed.")
+        actor = None if self.actor is None else await self.actor.current(request)
+        return subject, actor, self.asker.ask(subject, actor)
+
+    def doubt(self) -> None:
+        """Take note that the server refused what it was asked under tokens of ours."""
+        for source in (self.subject, self.actor):
+            if source is not None:
+                source.doubt()
 
     async def carry_out(self, ask: Ask, subject: Subject, jitter: float) -> tuple[IssuedToken, Schedule]:
         """Ask the server once, and return a token that passed every check, with its times.
@@ -85,7 +94,7 @@ class Plan:
         try:
             answer = await self.server.token_request(ask.form, ask.key)
         except ServerError as error:
-            raise self._failure(error) from None
+            raise failure_of(error, self.exchange.authorization_server) from None
         if isinstance(answer, ErrorReply):
             raise self._refusal_of(answer, subject)
         signed = peek_issued(answer.members)
@@ -121,8 +130,10 @@ class Plan:
         finding = f"the authorization server said {answer.status} {code}"
         if cause is None:
             key = ("dialect_overrides", "errors") if answer.error is not None else ("token_endpoint",)
-            return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding, key=self._server_key(*key))
+            return refuse(Kind.EXCHANGE_UNUSABLE, UNUSABLE, finding=finding, key=self._server_key(*key))
         kind, finding = KINDS[cause], f"{finding} ({cause})"
+        if subject.workload is not None and kind in _OF_CALLERS:
+            kind = Kind.EXCHANGE_MISCONFIGURED  # the token is ours, and nothing that the caller does can help
         return refuse(
             kind,
             _SENTENCES[kind],
@@ -131,26 +142,6 @@ class Plan:
             retry_after=1 if kind is Kind.EXCHANGE_UNAVAILABLE else None,
             step_up=wanted(answer.login, self.dialect) if kind is Kind.STEP_UP_REQUIRED else None,
         )
-
-    def _failure(self, error: ServerError) -> Refused:
-        """The refusal that a failure of the server, or our own restraint, maps to."""
-        match error:
-            case ServerUnavailable():
-                refused = refuse(
-                    Kind.EXCHANGE_UNAVAILABLE,
-                    _SENTENCES[Kind.EXCHANGE_UNAVAILABLE],
-                    retry_after=error.retry_after,
-                    finding=error.reason,
-                )
-            case ServerOverloaded():
-                refused = refuse(Kind.OVERLOADED, "Too many exchanges are waiting.", retry_after=1)
-            case ServerTimeout():
-                refused = refuse(Kind.EXCHANGE_TIMEOUT, "The authorization server did not answer in time.")
-            case _:
-                astray = isinstance(error, ServerReplyUnusable) and error.astray
-                key = self._server_key("token_endpoint") if astray else ()
-                refused = refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=error.reason, key=key)
-        return NotAsked(refused.refusal) if isinstance(error, ServerNotAsked | ServerOverloaded) else refused
 
     def _server_key(self, *key: str) -> tuple[str, ...]:
         return ("authorization_servers", self.exchange.authorization_server, *key)
@@ -164,7 +155,7 @@ class Plan:
             await keys.source.verify(members["access_token"], keys.algorithms)
         except JWTError:
             raise refuse(
-                Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding="the issued token's signature does not verify"
+                Kind.EXCHANGE_UNUSABLE, UNUSABLE, finding="the issued token's signature does not verify"
             ) from None
         except IssuerUnavailable as error:
             raise refuse(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sidecar.exchange.details import granted_details
 from sidecar.exchange.dialects import Dialect
+from sidecar.exchange.failures import UNUSABLE
 from sidecar.exchange.grants import GRANTS
 from sidecar.model.claims import MAX_SECONDS, ClaimError, instant, of_another_kind, texts
 from sidecar.model.refusal import Kind, Refused, refuse
@@ -23,7 +24,6 @@ LEEWAY: Final = 30.0
 
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
-_UNUSABLE: Final = "The authorization server's reply can't be used."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,9 @@ def read(
     signed, verified: what ``peek_issued`` returned, and how it was verified since.
     Refused (EXCHANGE_UNUSABLE): anything about it that must not be used.
     """
-    token = _token(members, subject)
-    _token_type(members)
+    token = bearer_token(members)
+    if token == subject.token:
+        raise _unusable("access_token is the subject token itself")
     token_type = _issued_token_type(members, exchange, dialect)
     scope = _reply_scope(members, dialect)
     claims = signed.claims if signed is not None else {}
@@ -96,14 +97,15 @@ def read(
         verified=verified,
         token=token,
     )
-    return Reply(issued, _expires_in(members), issued_exp)
+    return Reply(issued, lifetime(members), issued_exp)
 
 
 def _unusable(finding: str, *key: str) -> Refused:
-    return refuse(Kind.EXCHANGE_UNUSABLE, _UNUSABLE, finding=finding, key=key)
+    return refuse(Kind.EXCHANGE_UNUSABLE, UNUSABLE, finding=finding, key=key)
 
 
-def _token(members: Mapping[str, Any], subject: Subject) -> str:
+def bearer_token(members: Mapping[str, Any]) -> str:
+    """Return the access token of a successful reply. Refused (EXCHANGE_UNUSABLE): it is none, or no Bearer token."""
     token = members.get("access_token")
     if not isinstance(token, str) or not token:
         raise _unusable("access_token is missing or empty")
@@ -111,16 +113,11 @@ def _token(members: Mapping[str, Any], subject: Subject) -> str:
         raise _unusable("access_token is longer than 16 KiB")
     if not _PRINTABLE.fullmatch(token):
         raise _unusable("access_token holds bytes that no header may carry")
-    if token == subject.token:
-        raise _unusable("access_token is the subject token itself")
-    return token
-
-
-def _token_type(members: Mapping[str, Any]) -> None:
     token_type = members.get("token_type")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
         # RFC 6749 §7.1: a type that is not understood must not be used; N_A is no access token at all.
         raise _unusable("token_type is not Bearer")
+    return token
 
 
 def _issued_token_type(members: Mapping[str, Any], exchange: Exchange, dialect: Dialect) -> str:
@@ -142,8 +139,11 @@ def _issued_token_type(members: Mapping[str, Any], exchange: Exchange, dialect: 
     return issued
 
 
-def _expires_in(members: Mapping[str, Any]) -> float | None:
-    """Seconds; an integer or a string of digits (RFC 6749 §5.1, and servers that quote it)."""
+def lifetime(members: Mapping[str, Any]) -> float | None:
+    """Return ``expires_in`` in seconds, None where there is none.
+
+    An integer, or a string of digits (RFC 6749 §5.1, and servers that quote it); else Refused (EXCHANGE_UNUSABLE).
+    """
     value = members.get("expires_in")
     if value is None:
         return None

@@ -205,7 +205,7 @@ class Gateway:
             return response
         count = self._journal.metrics.route(route.name).issued_token_refused
         subject = passage.decision.subject
-        if subject is None or not self._exchanger.give_up(grant):
+        if not self._exchanger.give_up(grant):
             count(TokenRefusal.LIMITED)
         elif not upload.whole:
             count(TokenRefusal.NOT_REPLAYABLE)

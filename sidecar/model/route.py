@@ -96,7 +96,8 @@ def _resource_server(upstream: Upstream) -> str:
 class SubjectPolicy:
     """What a route asks of the caller's token.
 
-    issuers: names of trusted issuers. require_claims: dotted path to the values of which one must be there.
+    issuers: names of trusted issuers; none where no token is asked for: one that comes is removed, and not checked.
+    require_claims: dotted path to the values of which one must be there.
     acr_values, allowed_actors: empty asks for nothing. max_age: whole seconds since the login.
     """
 
@@ -149,7 +150,8 @@ class Exchange:
     resource: tuple[str, ...] = ()
     scope: tuple[str, ...] = ()
     requested_token_type: str | None = None
-    actor_token: str | None = None  # the name of a workload token
+    subject_token: str | None = None  # the name of a workload token; None: the caller's is exchanged
+    actor_token: str | None = None  # the same
     authorization_details: tuple[str, ...] = ()
     expect: Expect = Expect()
 
@@ -198,6 +200,11 @@ class Route:
     cors: Cors | None = None
     place: str = field(default="", compare=False)
     by_issuer: tuple[tuple[str, Exchange], ...] = ()
+
+    @property
+    def takes_token(self) -> bool:
+        """Whether a caller's token is asked for; where it is not, one that comes is removed."""
+        return self.exchange is not None and bool(self.subject.issuers)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:

@@ -38,14 +38,16 @@ class Semantics(StrEnum):
 class Subject:
     """A verified subject token: what the caller presented, after its signature, times and audience were checked.
 
+    issuer: the trusted issuer's name in the configuration; empty for a token of ours.
     expires_at: wall-clock seconds since the epoch, from ``exp``.
     actors: the ``act`` chain, outermost first; only the outermost may serve a decision.
     digest: SHA-256 of the token's text.
     auth_time: when the person logged in, wall-clock seconds; None where the token does not say so properly.
     leeway: seconds by which the issuer's clock may be ahead of ours.
+    workload: the token of ours that it is, which nobody here verified; None where a caller presented it.
     """
 
-    issuer: str  # the trusted issuer's name in the configuration
+    issuer: str
     iss: str
     sub: str
     token_type: str  # the URI an exchange calls it by
@@ -60,11 +62,12 @@ class Subject:
     claims: Mapping[str, Any] = field(repr=False)
     auth_time: float | None = None
     leeway: float = 0.0
+    workload: "WorkloadToken | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadToken:
-    """A token that is ours: read from a file, presented as actor token.
+    """A token that is ours, presented as actor token, or as subject token of a call without a user.
 
     identity: what a cache key counts it by: ``iss`` and ``sub`` where it is a JWT (it rotates), its digest otherwise.
     claims: what it says of us, empty where nobody here can read it.

@@ -36,8 +36,8 @@ def fragment(standing: Standing, name_subject: Callable[[str], str]) -> str:
         actors = subject.actors
         members |= {
             "client_id": subject.client_id,
-            "subject": _present({"iss": subject.iss, "sub": name_subject(subject.sub), "acr": subject.acr}),
-            "subject_source": "caller",
+            "subject": _present({"iss": subject.iss or None, "sub": name_subject(subject.sub), "acr": subject.acr}),
+            "subject_source": "caller" if subject.workload is None else "workload",
             "subject_token": {"type": subject.token_type, "id": subject.token_id},
         }
     if actor_token is not None:

@@ -91,6 +91,7 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
         "resource": frozenset(asked.resource),
         "scope": frozenset(asked.scope),
         "requested_token_type": asked.requested_token_type,
+        "subject_token": asked.subject_token,
         "actor_token": asked.actor_token,
         "authorization_details": frozenset(asked.authorization_details),
     }

@@ -2,10 +2,11 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from sidecar.caller.take import needle
 from sidecar.caller.verify import Verifier
 from sidecar.config.addresses import Network
 from sidecar.config.loaded import Loaded
@@ -14,10 +15,11 @@ from sidecar.config.schema import AuthorizationServer as ServerSection
 from sidecar.exchange.ask import Asker
 from sidecar.exchange.grants import GRANTS
 from sidecar.exchange.plan import Plan
-from sidecar.exchange.schedule import Lifetimes
+from sidecar.exchange.workload.source import WorkloadSource
 from sidecar.inbound.accept import GUARDED
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
+from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Route
 from sidecar.model.tokens import Subject
 from sidecar.oauth.probe import Probe
@@ -31,6 +33,7 @@ from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.peers import Peers, compile_peers, watched_tls
 from sidecar.snapshot.routes import compile_route
+from sidecar.snapshot.workload import compile_workload_tokens, lifetimes_of
 from sidecar.tls import ServerTLS
 from sidecar.upstream.errors import UpstreamConfigError
 from sidecar.upstream.pool import Pool
@@ -42,7 +45,8 @@ class Snapshot:
 
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
     route and trusted issuer, where the issuer chooses the authorization server. servers: by name.
-    guarded: see ``inbound.accept``. credentials: see ``faces.forward``.
+    guarded: see ``inbound.accept``. credentials: see ``faces.forward``. workload_headers: those of them that trusted
+    hops put tokens of ours into.
     probes: by peer. in_use: entered by whoever decides on a request, until the head of its response is there.
     """
 
@@ -57,6 +61,7 @@ class Snapshot:
     servers: Mapping[str, AuthorizationServer]
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
+    workload_headers: frozenset[bytes]
     trusted_proxies: Sequence[Network]
     parts: Parts = field(repr=False)
     probes: Mapping[str, Probe] = field(repr=False)
@@ -64,18 +69,18 @@ class Snapshot:
 
     def trusts(self, peer: str | None) -> bool:
         """Whether what a peer says in forwarding fields is believed (``gateway.trusted_proxies``)."""
-        if peer is None or not self.trusted_proxies:
-            return False
-        address = ipaddress.ip_address(peer)
-        if address.version == 6 and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.trusted_proxies)
+        return _trusts(self.trusted_proxies, peer)
 
-    def plan(self, route: Route, subject: Subject) -> Plan:
-        """Return by which plan a route exchanges a subject token."""
-        if route.by_issuer:
+    def plan(self, route: Route, subject: Subject | None) -> Plan:
+        """Return by which plan a route exchanges the caller's token, or one of ours where it asks for none."""
+        if route.by_issuer and subject is not None:
             return self.plans_by_issuer[route.name, subject.issuer]
         return self.plans[route.name]
+
+    def borne(self, request: RequestHead) -> Iterator[bytes]:
+        """Return what to search for to find the workload tokens that trusted hops put into a request."""
+        for name in self.workload_headers:
+            yield from (needle(value) for value in request.values(name))
 
     def start(self) -> None:
         """Begin to look at those we speak to, in the background. Needs a running event loop."""
@@ -124,6 +129,11 @@ def build(
     rotation = rotation or Rotation()
     parts = Parts(before.parts if before is not None else None)
     peers = compile_peers(loaded, clock, metrics, rotation, parts)
+    issuers = tuple(peers.issuers.values())
+    verifier = parts.keep(("verifier",), issuers, partial(Verifier, issuers, clock))
+    trusted_proxies = loaded.config.gateway.trusted_proxies
+    trusts = partial(_trusts, trusted_proxies)
+    tokens = compile_workload_tokens(loaded, peers, verifier, trusts, rotation, parts, clock)
     problems = list(peers.problems)
     tls = compile_listener_tls(loaded, rotation, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
@@ -134,29 +144,39 @@ def build(
     pools = _pools(loaded, compiled, clock, rotation, parts, problems)
     if problems:
         raise ConfigError(problems)
-    issuers = tuple(peers.issuers.values())
-    verifier = parts.keep(("verifier",), issuers, partial(Verifier, issuers, clock))
     parts.settle()
+    workload_headers = _workload_headers(loaded)
+    credentials = _credentials(compiled) | workload_headers
     return Snapshot(
         listeners=compile_listeners(loaded),
         tls=tls,
         routes={route.name: route for route in compiled},
         table=Table(compiled),
         verifier=verifier,
-        plans={route.name: _plan(loaded, route, route.exchange, peers) for route in compiled if route.exchange},
+        plans={route.name: _plan(loaded, route, route.exchange, peers, tokens) for route in compiled if route.exchange},
         plans_by_issuer={
-            (route.name, issuer): _plan(loaded, route, exchange, peers)
+            (route.name, issuer): _plan(loaded, route, exchange, peers, tokens)
             for route in compiled
             for issuer, exchange in route.by_issuer
         },
         pools=pools,
         servers=peers.servers,
-        guarded=GUARDED | _credentials(compiled),
-        credentials=_credentials(compiled),
-        trusted_proxies=loaded.config.gateway.trusted_proxies,
+        guarded=GUARDED | credentials,
+        credentials=credentials,
+        workload_headers=workload_headers,
+        trusted_proxies=trusted_proxies,
         parts=parts,
         probes=peers.probes,
     )
+
+
+def _trusts(networks: Sequence[Network], peer: str | None) -> bool:
+    if peer is None or not networks:
+        return False
+    address = ipaddress.ip_address(peer)
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
 
 
 def _pools(
@@ -180,9 +200,8 @@ def _pools(
     return pools
 
 
-def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Plan:
+def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers, tokens: Mapping[str, WorkloadSource]) -> Plan:
     section = loaded.config.authorization_servers[exchange.authorization_server]
-    cache = loaded.config.cache
     asker = Asker(
         exchange,
         GRANTS[peers.dialects[exchange.authorization_server].grant],
@@ -197,14 +216,10 @@ def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers) -> Pla
         server=peers.servers[exchange.authorization_server],
         dialect=peers.dialects[exchange.authorization_server],
         asker=asker,
-        actor=peers.workload_tokens[exchange.actor_token] if exchange.actor_token is not None else None,
+        subject=tokens[exchange.subject_token] if exchange.subject_token is not None else None,
+        actor=tokens[exchange.actor_token] if exchange.actor_token is not None else None,
         client=_client(section),
-        lifetimes=Lifetimes(
-            early_expiry=cache.early_expiry,
-            refresh_ahead=cache.refresh_ahead,
-            max_lifetime=cache.max_lifetime,
-            default_lifetime=section.default_lifetime,
-        ),
+        lifetimes=lifetimes_of(loaded, exchange.authorization_server),
         issued_keys=peers.issued_keys,
     )
 
@@ -234,3 +249,9 @@ def _credentials(routes: list[Route]) -> frozenset[bytes]:
     """The fields that carry a token on any route, either way."""
     ways_out = {route.upstream.token_header.lower() for route in routes}
     return frozenset(ways_out | {route.subject.header.encode() for route in routes})
+
+
+def _workload_headers(loaded: Loaded) -> frozenset[bytes]:
+    """The fields in which trusted hops hand us tokens of ours."""
+    tokens = loaded.config.workload_tokens.values()
+    return frozenset(token.header.lower().encode() for token in tokens if token.header is not None)

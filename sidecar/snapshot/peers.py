@@ -1,4 +1,4 @@
-"""Compiles those we speak to: trusted issuers, authorization servers, and the workload tokens we present.
+"""Compiles those we speak to: trusted issuers and authorization servers.
 
 Each has an HTTP client of its own, so that one that hangs holds up nobody else. Nothing is asked of anybody here: a
 gateway starts with everything down. Whatever is kept open or remembered is a part that the next snapshot may take over.
@@ -22,7 +22,6 @@ from sidecar.config.problems import ConfigProblem, Path
 from sidecar.exchange.dialects import DIALECTS, Dialect
 from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.plan import IssuedKeys
-from sidecar.exchange.workload import WorkloadTokenFile, workload_token_file
 from sidecar.model.clock import Clock
 from sidecar.model.route import TLS
 from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
@@ -56,7 +55,6 @@ class Peers:
     issuers: dict[str, TrustedIssuer] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=dict)
     servers: dict[str, AuthorizationServer] = field(default_factory=dict)
-    workload_tokens: dict[str, WorkloadTokenFile] = field(default_factory=dict)
     issued_keys: dict[str, IssuedKeys] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     problems: list[ConfigProblem] = field(default_factory=list)
@@ -120,11 +118,6 @@ class _Compiler:
             path = ("authorization_servers", name)
             with self._collecting(path):
                 self._server(name, server)
-        for name, token in config.workload_tokens.items():
-            with self._collecting(("workload_tokens", name, "file")):
-                self._peers.workload_tokens[name] = self._parts.keep(
-                    ("workload_token", name), token, partial(self._workload_token, name, token)
-                )
         return self._peers
 
     @contextmanager
@@ -297,11 +290,6 @@ class _Compiler:
         except FileError as error:
             raise _NoProof((*path, source_of(section)), str(error)) from None
         return made, tls
-
-    def _workload_token(self, name: str, section: schema.WorkloadToken) -> WorkloadTokenFile:
-        token = workload_token_file(name, section.type, section.file)
-        self._rotation.watch(token.file)
-        return token
 
     def _client(self, peer: str, what: str, tls: TLS, timeout: float, at_once: int) -> PeerClient:
         return self._parts.keep(

@@ -126,6 +126,7 @@ def _exchange(section: ExchangeSection, server: str, dialect: Dialect, client_id
         resource=section.resource,
         scope=section.scope,
         requested_token_type=section.requested_token_type or dialect.requested_token_type,
+        subject_token=None if section.subject_token == "caller" else section.subject_token,
         actor_token=section.actor_token,
         authorization_details=tuple(
             json.dumps(detail, sort_keys=True, separators=(",", ":")) for detail in section.authorization_details

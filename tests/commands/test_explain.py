@@ -580,3 +580,26 @@ async def test_a_token_goes_where_its_route_looks_for_one(desk: Desk, monkeypatc
         assert desk.keys["take"] == [key("routes.0.subject.header", "X-Token")]
         assert await Told(desk, sts)("GET", "/orders", sts.mint(aud="elsewhere")) == 1
         assert desk.keys["verify"] == [key("trusted_issuers.corp.audience", "ISSUER")]
+
+
+ALONE = """  - name: alone
+    listener: out
+    match: {path_prefix: /alone}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    exchange: {subject_token: own, actor_token: self, audience: [orders-api]}
+"""
+
+
+def test_a_token_of_ours_is_told_and_nobody_is_asked_for_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = "workload_tokens:\n  own: {client_credentials: {scope: [act]}}\n"
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace("workload_tokens:\n", own) + ALONE)
+    assert desk.explain("GET", "http://x/alone/1", "--listener", "out") == 0
+    assert desk.told["take"] == ["no credential is asked for; workload token own is exchanged"]
+    assert "  subject_token=(ours)" in desk.told["exchange"]
+    assert "  actor_token=(ours)" in desk.told["exchange"]
+    assert any("workload_tokens.own.client_credentials" in key for key in desk.keys["exchange"])
+    assert "verify" not in desk.told
+    twice = "abcdefghijklmnopqrst"
+    options = ("--listener", "out", "-H", f"Authorization: Bearer {twice}")
+    assert desk.explain("GET", f"http://x/alone/{twice}", *options) == 1
+    assert list(desk.told) == ["match", "take"]

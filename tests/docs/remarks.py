@@ -165,7 +165,16 @@ A server that lets a public client exchange tokens lets everybody who knows its 
 `cert_file` and `key_file` go together.
 """,
     "workload_tokens.NAME": """
-The token may be rotated in place. It is sent as `actor_token`; the gateway does not renew it.
+A token of ours comes from one of three places:
+
+- `file` (with `type`): the platform rotates it in place.
+- `client_credentials`: an authorization server gives it to us (RFC 6749 §4.4), by its own `client_auth`. It is held,
+  and a newer one is asked for ahead of its end, by the rules of `cache`; after a refusal that may be about it, too.
+- `header` and `issuer`: a hop in `gateway.trusted_proxies` puts it into each request. It is verified like a caller's
+  token of that trusted issuer, and the field never goes upstream, on any route.
+
+It is sent as `actor_token`, or exchanged instead of the caller's (`exchange.subject_token`). In the cache it counts by
+its `iss` and `sub`, since it rotates; one that can't be read, and one from a header, by its text.
 """,
     "cache": """
 An issued token serves from the cache until shortly before it ends:
@@ -308,6 +317,12 @@ taken, and `check` tells it ([no-target](lints.md#no-target)).
 `authorization_server: {by_issuer: {corp: corp, partner: partner}}` exchanges each trusted issuer's tokens at a server
 of its own, with that server's dialect. Every issuer of the route has to be there. Nothing else in a request ever
 chooses the server.
+
+`subject_token` names a workload token that is exchanged instead of the caller's: a call without a user. On an egress
+listener no credential is then asked for, and one that came is removed. On an ingress listener the callers have to be
+named in `subject.issuers`, and are verified and judged as on any other route; their tokens are not exchanged. Receipts
+tell it as `subject_source: workload`. What the server has against such a token is 502 `exchange-misconfigured`, never a
+reason for the caller to come with another.
 
 `semantics: delegation` demands an `act` claim in the issued token, `impersonation` demands that there is none. A token
 that nobody here can read can't show an actor, so it is refused where delegation is demanded.

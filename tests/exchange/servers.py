@@ -9,7 +9,7 @@ from sidecar.exchange.dialects import Dialect
 from sidecar.exchange.grants import GRANTS
 from sidecar.exchange.plan import IssuedKeys, Plan
 from sidecar.exchange.schedule import Lifetimes
-from sidecar.exchange.workload import WorkloadTokenFile
+from sidecar.exchange.workload.source import WorkloadSource
 from sidecar.model.route import Route
 from sidecar.oauth.server import AuthorizationServer, ErrorReply, TokenReply
 from tests.support.clock import FakeClock
@@ -80,7 +80,8 @@ def plan(
     server: object,
     serves: Route | None = None,
     *,
-    actor: WorkloadTokenFile | None = None,
+    subject: WorkloadSource | None = None,
+    actor: WorkloadSource | None = None,
     lifetimes: Lifetimes | None = None,
     issued_keys: dict[str, IssuedKeys] | None = None,
     dialect: Dialect | None = None,
@@ -104,6 +105,7 @@ def plan(
         server=cast(AuthorizationServer, server),
         dialect=speaks,
         asker=asker,
+        subject=subject,
         actor=actor,
         client={"iss": "https://issuer.example", "sub": "gateway", "client_id": "gateway"},
         lifetimes=lifetimes or Lifetimes(),

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.exchange.plan import Plan
-from sidecar.exchange.workload import workload_token_file
+from sidecar.exchange.workload.file import workload_token_file
 from sidecar.model.decision import CacheResult, Exchanged, Grant
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Expect, Expected
@@ -670,6 +670,40 @@ async def test_an_actor_that_rotates_stays_the_same_actor(rig: Rig, tmp_path: Pa
     assert (await rig.get(rig.subject(), by)).cache is MISS
     assert [form["actor_token"] for form in rig.server.asked] == [first.actor.token, another]
     assert [record.actor and record.actor.token for record in rig.book.records] == [first.actor.token, another]
+
+
+async def test_a_token_of_ours_is_exchanged_where_nobody_calls(rig: Rig, tmp_path: Path) -> None:
+    def own(**claims: Any) -> str:
+        return sign({"iss": "https://k8s", "sub": "gateway", **claims}, KEY, "ES256")
+
+    (tmp_path / "token").write_text(own(jti="1"))
+    workload = workload_token_file("self", JWT, str(tmp_path / "token"))
+    by = plan(rig.server, subject=workload)
+    first = await rig.exchanger.obtain(by, None, request())
+    (tmp_path / "token").write_text(own(jti="2"))
+    workload.file.reread()
+    assert (await rig.exchanger.obtain(by, rig.subject(), request())).cache is HIT  # whoever calls, it is for us
+    assert (first.cache, rig.exchanges) == (MISS, 1)
+    assert [record.subject.sub for record in rig.book.records] == ["gateway"]
+    assert rig.book.records[0].subject.workload is not None
+
+
+@pytest.mark.parametrize("code", ["invalid_grant", "invalid_scope", "interaction_required"])
+async def test_what_is_wrong_with_a_token_of_ours_is_no_callers_fault(rig: Rig, tmp_path: Path, code: str) -> None:
+    (tmp_path / "token").write_text("an-opaque-token")
+    by = plan(rig.server, subject=workload_token_file("self", JWT, str(tmp_path / "token")))
+    rig.server.answer = lambda _: ErrorReply(400, code, None)
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            await rig.exchanger.obtain(by, None, request())
+        assert caught.value.refusal.kind is Kind.EXCHANGE_MISCONFIGURED
+    assert rig.exchanges == 2  # nothing of it is remembered against a caller
+
+
+async def test_without_any_token_nothing_is_asked(rig: Rig) -> None:
+    with pytest.raises(Refused) as caught:
+        await rig.exchanger.obtain(rig.plan, None, request())
+    assert (caught.value.refusal.kind, rig.exchanges) == (Kind.MISSING_TOKEN, 0)
 
 
 # --- anything in any order

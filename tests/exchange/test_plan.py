@@ -11,7 +11,7 @@ from sidecar.exchange.dialects import DIALECTS, Dialect
 from sidecar.exchange.dialects.errors import DEFAULT_ERRORS, KINDS, Cause
 from sidecar.exchange.plan import IssuedKeys, Plan
 from sidecar.exchange.schedule import Lifetimes, Schedule
-from sidecar.exchange.workload import workload_token_file
+from sidecar.exchange.workload.file import workload_token_file
 from sidecar.model.refusal import Kind, Refusal, Refused, StepUp
 from sidecar.model.route import Expect, Expected
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, IssuedToken, Semantics
@@ -26,7 +26,7 @@ from sidecar.oauth.server import (
 )
 from tests.exchange.servers import Answer, FakeServer, granted, plan, token_for
 from tests.support.clock import FakeClock
-from tests.support.values import NOW, exchange, route, subject
+from tests.support.values import NOW, exchange, request, route, subject
 
 ISSUER = "https://as.example"
 KEY = generate_key("ES256", "k")
@@ -54,13 +54,14 @@ async def refused(by: Plan) -> Refusal:
 # --- who acts
 
 
-def test_who_acts_next(server: FakeServer, tmp_path: Path) -> None:
+async def test_who_acts_next(server: FakeServer, tmp_path: Path) -> None:
     claims = {"iss": "https://cluster", "sub": "agent", "email": "agent@example.com"}
     for text, told in ((sign(claims, KEY, "ES256"), claims), ("opaque", {})):
         (tmp_path / "actor").write_text(text)
         acting = plan(server, actor=workload_token_file("self", JWT, str(tmp_path / "actor")))
-        assert acting.next_actor() == told
-    assert plan(server).next_actor() == {"iss": "https://issuer.example", "sub": "gateway", "client_id": "gateway"}
+        assert await acting.next_actor(request()) == told
+    ourselves = {"iss": "https://issuer.example", "sub": "gateway", "client_id": "gateway"}
+    assert await plan(server).next_actor(request()) == ourselves
 
 
 # --- failures

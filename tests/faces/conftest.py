@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.sts.config import Config
 from tests.support.gateway import Respond, RunningGateway, Upstream, ok, recording_upstream, running_gateway
-from tests.support.sts import GATEWAY_SECRET, RunningSts, default_config, running_sts
+from tests.support.sts import CLIENT_SECRET, GATEWAY_SECRET, RunningSts, default_config, running_sts
 
 #: ISSUER and PORT are replaced; a test may change any line of it.
 CONFIG = """
@@ -60,6 +60,8 @@ async def world(tmp_path: Path) -> AsyncIterator[MakeWorld]:
             sts = await stack.enter_async_context(running_sts(server))
             upstream = await stack.enter_async_context(recording_upstream(respond))
             (tmp_path / "gateway.secret").write_text(GATEWAY_SECRET)
+            (tmp_path / "agent.secret").write_text(CLIENT_SECRET)
+            (tmp_path / "own.token").write_text("our-own-file-token")
             text = config.replace("ISSUER", sts.issuer).replace("PORT", str(upstream.port))
             gateway = await stack.enter_async_context(running_gateway(tmp_path, text))
             return World(gateway, sts, upstream)

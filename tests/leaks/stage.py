@@ -25,7 +25,7 @@ KEY = "{method: private_key_jwt, client_id: gateway, key_file: gateway.pem, algo
 
 #: ISSUER, PORT, TOKENS, DOWN and AUTH are replaced.
 CONFIG = """
-gateway: {listen: '127.0.0.1:0', max_header_bytes: 16KiB}
+gateway: {listen: '127.0.0.1:0', trusted_proxies: [127.0.0.1], max_header_bytes: 16KiB}
 trusted_issuers:
   corp: {issuer: ISSUER, audience: [orders-gateway]}
   far: {issuer: 'https://far.example', audience: [orders-gateway], jwks_uri: 'http://127.0.0.1:DOWN/jwks'}
@@ -42,6 +42,8 @@ authorization_servers:
   down: {token_endpoint: 'http://127.0.0.1:DOWN/token', client_auth: AUTH}
 workload_tokens:
   self: {file: actor.token, type: jwt}
+  own: {client_credentials: {authorization_server: corp}}
+  borne: {header: X-Agent, issuer: corp}
 routes:
   - {name: orders, match: {path_prefix: /orders}, upstream: {url: 'http://127.0.0.1:PORT'}, subject: {issuers: [corp]},
      exchange: {authorization_server: corp, audience: [orders-api], actor_token: self, semantics: any}}
@@ -49,6 +51,10 @@ routes:
      exchange: {authorization_server: corp, audience: [orders-api]}}
   - {name: opaque, match: {path_prefix: /opaque}, upstream: {url: 'http://127.0.0.1:PORT'},
      subject: {issuers: [opaque]}, exchange: {authorization_server: corp, audience: [orders-api]}}
+  - {name: own, match: {path_prefix: /own}, upstream: {url: 'http://127.0.0.1:PORT'}, subject: {issuers: [corp]},
+     exchange: {authorization_server: corp, audience: [orders-api], subject_token: own}}
+  - {name: acting, match: {path_prefix: /acting}, upstream: {url: 'http://127.0.0.1:PORT'}, subject: {issuers: [corp]},
+     exchange: {authorization_server: corp, audience: [orders-api], actor_token: borne, semantics: any}}
   - {name: unserved, match: {path_prefix: /unserved}, upstream: {url: 'http://127.0.0.1:PORT'},
      subject: {issuers: [corp]}, exchange: {authorization_server: down, audience: [orders-api]}}
   - {name: scoped, match: {path_prefix: /scoped}, upstream: {url: 'http://127.0.0.1:PORT'},

@@ -67,7 +67,72 @@ async def _code(stage: Stage) -> None:
     assert b"exchange-unusable" in await stage.send(get("/opaque", token=token))
 
 
+def own(says: Callable[[Asked, str], bytes]) -> Callable[[Stage], Awaitable[None]]:
+    """Two requests for which our own token is exchanged, and the caller's is not."""
+
+    async def scenario(stage: Stage) -> None:
+        token = stage.evidence.token("own token", Canary.fresh("own-token").text)
+
+        async def reply(asked: Asked) -> bytes:
+            given = asked.form["grant_type"] == "client_credentials"
+            return granted(token, issued_token_type=None) if given else says(asked, token)
+
+        stage.server.reply = reply
+        for _ in range(2):
+            await stage.get("/own")
+
+    return scenario
+
+
+def _repeated(asked: Asked, token: str) -> bytes:
+    return refused("invalid_request", error_description=f"{token} {asked.form['subject_token']}")
+
+
+def _exchanged(stage: Stage) -> Callable[[Asked, str], bytes]:
+    return lambda _, __: granted(stage.issued[0])
+
+
+async def _own(stage: Stage) -> None:
+    await own(_exchanged(stage))(stage)
+    assert b" 200 " in stage.answers[0]
+
+
+async def _not_given(stage: Stage) -> None:
+    token = Canary.fresh("own-token").text
+    for reply in (
+        refused("invalid_client", error_description=stage.evidence.token("own token", token)),
+        replied({"access_token": [token], "token_type": token}),
+        replied({"error": token[:60]}, status=b"400 Bad Request"),
+    ):
+        stage.server.reply = reply
+        assert b" 50" in await stage.get("/own")
+
+
+async def _borne(stage: Stage) -> None:
+    agent = stage.mint("agent-7")
+    assert b" 200 " in await stage.get("/acting", f"X-Agent: {agent}".encode())
+    for target, *fields in (
+        ("/acting",),
+        ("/acting", f"X-Agent: {agent}x"),
+        ("/acting", f"X-Agent: {agent}, {agent}"),
+        ("/acting", f"X-Agent: {agent}", f"X-Agent: {agent}"),
+        ("/acting", f"X-Agent: {agent}", f"X: {agent}"),
+        (f"/acting/{agent}", f"X-Agent: {agent}"),
+        (f"/acting?{agent}", f"X-Agent: {agent}"),
+        ("/acting", f"X-Agent: {stage.mint('agent-7', lifetime=-60)}"),
+        ("/public", f"X-Agent: {agent}"),
+        ("/orders", f"X-Agent: {agent}"),
+        ("/nothing", f"X-Agent: {agent}"),
+    ):
+        await stage.get(target, *(field.encode() for field in fields))
+
+
 SUBJECTS: Mapping[str, Callable[[Stage], Awaitable[None]]] = {
+    "our own token: good": _own,
+    "our own token: repeated": own(_repeated),
+    "our own token: given back": own(lambda _, token: granted(token)),
+    "our own token: not given": _not_given,
+    "a trusted hop's token": _borne,
     "opaque: good": opaque(good),
     "opaque: an error": opaque(bad),
     "opaque: an error code of the exchange": _code,

@@ -78,6 +78,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "resource": ("https://other",),
         "scope": ("other",),
         "requested_token_type": "urn:other",
+        "subject_token": "self",
         "actor_token": "self",
         "authorization_details": ('{"type":"a"}',),
         "expect": Expect(same_subject=False),

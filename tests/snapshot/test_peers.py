@@ -391,17 +391,6 @@ async def test_a_secret_that_rotates_is_counted(folder: Folder) -> None:
     assert folder.metrics.secret_reloads.labels(name, "success")._value.get() == 1
 
 
-# --- workload tokens
-
-
-async def test_a_workload_token(folder: Folder) -> None:
-    folder.file("token", "a-token\n")
-    text = PEERS + "workload_tokens: {self: {file: token, type: jwt}}\n" + ROUTE
-    async with closing(folder, compiled(folder, text)) as peers:
-        token = peers.workload_tokens["self"].current()
-    assert (token.name, token.token, token.token_type) == ("self", "a-token", TOKEN_TYPES["jwt"])
-
-
 # --- what can't be made
 
 

@@ -86,6 +86,7 @@ routes:
       resource: ['https://orders.example/v1']
       scope: [orders.read, orders.write]
       requested_token_type: jwt
+      subject_token: self
       actor_token: self
       authorization_details: [{type: order, locations: ['https://orders.example']}]
       semantics: impersonation
@@ -157,6 +158,7 @@ def test_every_key_of_a_route(folder: Folder) -> None:
             resource=("https://orders.example/v1",),
             scope=("orders.read", "orders.write"),
             requested_token_type=TOKEN_TYPES["jwt"],
+            subject_token="self",
             actor_token="self",
             authorization_details=('{"locations":["https://orders.example"],"type":"order"}',),
             expect=Expect(

@@ -26,7 +26,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_config(parser)
     parser.add_argument("--route", required=True, metavar="NAME")
-    parser.add_argument("--subject-token-file", required=True, metavar="FILE", help="the caller's token")
+    parser.add_argument(
+        "--subject-token-file",
+        metavar="FILE",
+        help="the caller's token, where the route asks for one",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
@@ -40,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         snapshot = build(loaded, Metrics(sidecar.__version__), Clock(wall=watch.wall))
         token = _token(arguments.subject_token_file)
         plan = _plan(snapshot, arguments.route, token)
+        if plan.route.subject.issuers and not token:
+            raise ValueError(f"--subject-token-file: route {plan.route.name} asks for the caller's token")
     except (ConfigError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -62,8 +68,10 @@ def _plan(snapshot: Snapshot, name: str, token: str) -> Plan:
     return snapshot.plans_by_issuer.get((name, issuers[0].name), plan) if issuers else plan
 
 
-def _token(path: str) -> str:
-    """Return the token in a file. ValueError: it can't be read, or holds something else."""
+def _token(path: str | None) -> str:
+    """Return the token in a file, if one is named. ValueError: it can't be read, or holds something else."""
+    if path is None:
+        return ""
     try:
         token = Path(path).read_text("ascii").strip()
     except (OSError, ValueError):

@@ -23,6 +23,7 @@ from sidecar.exchange.plan import Plan
 from sidecar.exchange.reply import peek_issued
 from sidecar.faces.problems import problem
 from sidecar.model.refusal import Refusal, Refused
+from sidecar.model.request import RequestHead
 from sidecar.model.route import Expect, Expected
 from sidecar.model.tokens import IssuedToken, Subject
 from sidecar.oauth.jwks import IssuerUnavailable
@@ -34,6 +35,8 @@ from sidecar.snapshot import Snapshot
 
 _WORD: Final = re.compile(r"[A-Za-z0-9\-._~+/=]{16,}")
 _SHORTEST_SECRET: Final = 8  # characters; hiding a shorter one would hide ordinary words
+#: A token that a trusted hop puts into each request can't be had here.
+_NO_REQUEST: Final = RequestHead("", "GET", b"/", None, "", b"", (), (1, 1), "http", None, None, False, False, "")
 
 
 class Attempt:
@@ -53,9 +56,11 @@ class Attempt:
         """Make it; return what is told, without anything that is a secret."""
         told, refusal = self._told, None
         try:
-            subject = await self._verified()
-            self._allowed(subject)
-            await self._exchanged(subject)
+            presented = None
+            if self._plan.route.subject.issuers:
+                presented = await self._verified()
+                await self._allowed(presented)
+            await self._exchanged(presented)
         except Refused as refused:
             refusal = refused.refusal
         finally:
@@ -86,7 +91,7 @@ class Attempt:
         told["checks"]["token"] = f"yes: {subject.sub}, by trusted issuer {subject.issuer}"
         return subject
 
-    def _allowed(self, subject: Subject) -> None:
+    async def _allowed(self, subject: Subject) -> None:
         """Make every check of the route, and refuse by the first that says no."""
         policy, now = self._plan.route.subject, self._snapshot.verifier.clock.wall()
         refusals = {name: check(policy, subject, now) for name, check in CHECKS.items()}
@@ -96,18 +101,20 @@ class Attempt:
         for refusal in refusals.values():
             if refusal is not None:
                 raise Refused(refusal)
-        if "may_act" in subject.claims:
+        if "may_act" in subject.claims and self._plan.subject is None:
             self._told["checks"]["may_act"] = "no"
-            allow_actor(subject, self._plan.next_actor())
+            allow_actor(subject, await self._plan.next_actor(_NO_REQUEST))
             self._told["checks"]["may_act"] = "yes"
 
-    async def _exchanged(self, subject: Subject) -> None:
+    async def _exchanged(self, presented: Subject | None) -> None:
         """Ask the server, and tell what was asked, what it said, and what was expected."""
         plan, told = self._plan, self._told
-        actor = plan.actor.current() if plan.actor is not None else None
-        ask = plan.asker.ask(subject, actor)
-        self._secrets.add(actor.token if actor is not None else "")
+        self._blamed = self._faults.own_token
+        subject, actor, ask = await plan.ask(presented, _NO_REQUEST)
+        self._secrets |= {subject.token, actor.token if actor is not None else ""}
         hidden = {**SHOWN, **dict.fromkeys(self._section.extra_params, "(from extra_params)")}  # which may be a secret
+        if subject.workload is not None:
+            hidden |= {"subject_token": "(ours)", "assertion": "(ours)"}
         told["form"] = [[name, hidden.get(name, value)] for name, value in ask.form]
         self._blamed = lambda refusal: self._faults.exchange(refusal, self._watch.error)
         try:

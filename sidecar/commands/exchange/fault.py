@@ -81,6 +81,11 @@ class Faults:
         """Blame a party by the key that the refusal names."""
         return self._blame(party, why(refusal), decisive(self._loaded, self._plan.route, refusal))
 
+    def own_token(self, refusal: Refusal) -> Fault:
+        """Blame for a token of ours that is not to be had."""
+        down = refusal.kind in (Kind.EXCHANGE_UNAVAILABLE, Kind.EXCHANGE_TIMEOUT, Kind.OVERLOADED)
+        return self.named(Party.SERVER if down else Party.CONFIGURATION, refusal)
+
     def subject(self, refusal: Refusal, unavailable: str) -> Fault:
         """Blame for a subject token that was refused. unavailable: why its issuer's keys could not be had."""
         keys = decisive(self._loaded, self._plan.route, refusal)

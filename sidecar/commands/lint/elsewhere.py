@@ -62,11 +62,15 @@ def unused(configuration: Configuration) -> Iterator[Finding]:
     issuers: set[str | None] = {name for section in config.routes for name in config.issuers_of(section)}
     servers: set[str | None] = {name for exchange in exchanges for name in config.servers_of(exchange).values()}
     servers |= {issuer.authorization_server for name, issuer in config.trusted_issuers.items() if name in issuers}
+    tokens = {name for exchange in exchanges for name in (exchange.subject_token, exchange.actor_token)}
+    for token in (config.workload_tokens[name] for name in tokens & config.workload_tokens.keys() if name is not None):
+        issuers.add(token.issuer)
+        servers |= {config.server_of(token.client_credentials)} if token.client_credentials is not None else set()
     used: dict[Path, tuple[Iterable[str], set[str | None]]] = {
         ("gateway", "listeners"): (config.gateway.listeners or {}, {route.listener for route in configuration.routes}),
         ("trusted_issuers",): (config.trusted_issuers, issuers),
         ("authorization_servers",): (config.authorization_servers, servers),
-        ("workload_tokens",): (config.workload_tokens, {exchange.actor_token for exchange in exchanges}),
+        ("workload_tokens",): (config.workload_tokens, tokens),
     }
     for path, (defined, named) in used.items():
         for name in defined:

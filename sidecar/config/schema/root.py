@@ -7,7 +7,7 @@ from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.gateway import Admin, Cache, Gateway, Receipts
 from sidecar.config.schema.include import Include
 from sidecar.config.schema.routes import ByIssuer, Exchange, Route
-from sidecar.config.schema.servers import AuthorizationServer, TrustedIssuer, WorkloadToken
+from sidecar.config.schema.servers import AuthorizationServer, ClientCredentials, TrustedIssuer, WorkloadToken
 from sidecar.config.schema.types import Many, Name, Version
 from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 
@@ -37,10 +37,14 @@ class Config(Section):
         return route.listener or next(iter(self.gateway.all_listeners))
 
     def issuers_of(self, route: Route) -> tuple[str, ...]:
-        """Return the names of the trusted issuers whose tokens a route takes; none for ``exchange: none``."""
+        """Return the names of the trusted issuers whose tokens a route takes.
+
+        None for ``exchange: none``, and where a token of ours is exchanged, unless they are named.
+        """
         if route.exchange == "none":
             return ()
-        return route.subject.issuers or tuple(self.trusted_issuers)
+        ours = route.exchange.subject_token != "caller"
+        return route.subject.issuers or (() if ours else tuple(self.trusted_issuers))
 
     def servers_of(self, exchange: Exchange) -> dict[str | None, str]:
         """Return the names of the authorization servers that an exchange asks, by the subject token's trusted issuer.
@@ -50,6 +54,10 @@ class Config(Section):
         if isinstance(exchange.authorization_server, ByIssuer):
             return dict(exchange.authorization_server.by_issuer.items())
         return {None: exchange.authorization_server or next(iter(self.authorization_servers))}
+
+    def server_of(self, asked: ClientCredentials) -> str:
+        """Return the name of the authorization server that gives us a token."""
+        return asked.authorization_server or next(iter(self.authorization_servers))
 
     def issuer_of(self, trusted: TrustedIssuer) -> str:
         """Return a trusted issuer's identifier, its own or its authorization server's."""

@@ -129,6 +129,7 @@ class Exchange(Section):
     resource: Many[AbsoluteURI] = key("RFC 8707 §2.", default=())
     scope: Many[Scope] = key("RFC 6749 §3.3.", default=())
     requested_token_type: TokenType | None = key("A short name or a URI; sent only when given.", default=None)
+    subject_token: Name = key("Whose token is exchanged: the caller's, or a workload token.", default="caller")
     actor_token: Name | None = key("A workload token.", default=None)
     authorization_details: Many[AuthorizationDetail] = key("RFC 9396 §2; each with its type.", default=())
     semantics: Literal["any", "delegation", "impersonation"] | None = key(

@@ -10,12 +10,15 @@ from sidecar.config.schema.types import (
     Count,
     Duration,
     ExtraParameter,
+    Many,
     Name,
     PositiveDuration,
     ReadableFile,
+    Scope,
     SecretVariable,
     ServerName,
     Text,
+    TokenHeader,
     TokenType,
     URLText,
 )
@@ -190,8 +193,22 @@ class AuthorizationServer(Section):
 
 
 @section
-class WorkloadToken(Section):
-    """A token that is ours."""
+class ClientCredentials(Section):
+    """A token that an authorization server gives us for ourselves (RFC 6749 §4.4)."""
 
-    file: ReadableFile = key("Where it is; read again when it changes.")
-    type: TokenType = key("What an exchange calls it: a short name or a URI.")
+    authorization_server: Name | None = key("Whom to ask; may be left out where only one is defined.", default=None)
+    scope: Many[Scope] = key("Asked for; left out: as the server has it.", default=())
+
+
+@section
+class WorkloadToken(Section):
+    """A token that is ours: in a file, from a server, or out of a field that a trusted hop sets."""
+
+    file: ReadableFile | None = key("Where it is; read again when it changes.", default=None)
+    client_credentials: ClientCredentials | None = key("Or the server that gives it to us.", default=None)
+    header: TokenHeader | None = key("Or the field in which trusted_proxies hand it on.", default=None)
+    issuer: Name | None = key("With header: the trusted issuer of the token.", default=None)
+    type: TokenType | None = key(
+        "What an exchange calls it: a short name or a URI. With client_credentials access_token where it is left out.",
+        default=None,
+    )

@@ -603,3 +603,39 @@ async def test_a_broken_file(desk: Desk) -> None:
     (desk.folder / "secret").unlink()
     assert await desk.change("client: gateway", "client_id: gateway").run() == 2
     assert "client_secret_file" in desk.errors
+
+
+async def test_a_token_of_ours_and_nobody_elses(desk: Desk) -> None:
+    own = "  - name: own\n    listener: out\n    match: {path: /own}\n    upstream: {url: 'http://127.0.0.1:9000'}\n"
+    own += "    exchange: {audience: [orders-api], subject_token: self, expect: {scope: any}}\n"
+    desk.change("routes:", f"routes:\n{own}").change(
+        "gateway: {listen: '127.0.0.1:1'}",
+        "gateway:\n  listeners:\n    default: {listen: '127.0.0.1:1'}\n"
+        "    out: {listen: '127.0.0.1:2', direction: egress}",
+    )
+    for name in ("orders", "acting", "health"):
+        desk.change(f"name: {name}\n", f"name: {name}\n    listener: default\n")
+    told = await desk.told("own")
+    assert (told["outcome"], told["checks"]) == ("issued", {})
+    assert ["subject_token", "(ours)"] in told["form"]
+    assert desk.scripted.asked[0].form["subject_token"] == ACTOR
+
+
+async def test_the_callers_token_is_needed_where_the_route_asks_for_it(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = desk.folder / "routes.yaml"
+    path.write_text(desk.text)
+    parser = argparse.ArgumentParser()
+    exchange.add(parser)
+    status = await asyncio.to_thread(exchange.run, parser.parse_args(["-c", str(path), "--route", "orders"]))
+    assert status == 2
+    assert capsys.readouterr().err == "--subject-token-file: route orders asks for the caller's token\n"
+
+
+async def test_a_server_that_gives_us_no_token(desk: Desk) -> None:
+    desk.change("    type: jwt\n    file: actor", "    client_credentials: {}")
+    desk.scripted.reply = refused("invalid_client", status=b"401 Unauthorized")
+    assert await desk.fault("acting") == (OURS, "workload_tokens.self.client_credentials")
+    desk.scripted.reply = replied(b"", status=b"500 Oops")
+    assert await desk.fault("acting") == (SERVER, "workload_tokens.self.client_credentials")

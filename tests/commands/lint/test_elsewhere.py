@@ -83,3 +83,18 @@ def test_an_include_without_files(desk: Desk) -> None:
     (desk.folder / "teams" / "a").mkdir(parents=True)
     (desk.folder / "teams" / "a" / "routes.yaml").write_text("routes: []\n")
     assert desk.lints(include=include) == []
+
+
+def test_what_only_a_token_of_ours_needs_is_used(desk: Desk) -> None:
+    sections = {
+        "gateway": {"listen": "127.0.0.1:1", "trusted_proxies": ["10.0.0.1"]},
+        "trusted_issuers": {"corp": ISSUER, "hops": {**ISSUER, "issuer": "https://hops.example"}},
+        "authorization_servers": {"corp": SERVER, "giving": {**SERVER, "issuer": "https://giving.example"}},
+        "workload_tokens": {
+            "own": {"client_credentials": {"authorization_server": "giving"}},
+            "borne": {"header": "X-Agent", "issuer": "hops"},
+        },
+    }
+    exchange = {"audience": ["a"], "authorization_server": "corp", "subject_token": "own", "actor_token": "borne"}
+    using = route("orders", "/", subject={"issuers": ["corp"]}, exchange=exchange)
+    assert not [found for found in desk.lints(using, **sections) if found[0] == "unused"]

@@ -73,10 +73,11 @@ def test_overrides_are_kept_as_they_are() -> None:
     assert server.dialect_overrides == overrides
 
 
-def test_a_workload_token_has_a_type() -> None:
+def test_a_workload_token() -> None:
     assert read(WorkloadToken, {"file": "f", "type": "jwt"}).type == JWT
-    with pytest.raises(ValidationError):
-        read(WorkloadToken, {"file": "f"})
+    asked = read(WorkloadToken, {"client_credentials": {"scope": ["a"]}}).client_credentials
+    assert asked is not None
+    assert (asked.authorization_server, asked.scope) == (None, ("a",))
 
 
 def test_every_dialect_has_a_name_and_every_name_a_dialect() -> None:

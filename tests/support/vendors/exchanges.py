@@ -25,6 +25,7 @@ from sidecar.model.refusal import Refused, StepUp
 from sidecar.oauth.jwt import jwk_set, sign
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
+from tests.support.values import request
 from tests.support.vendors.server import CLIENT_ID, CLIENT_KEY, ISSUER, KEY, SECRET, State, Vendor
 
 MISFIT = "misfit"
@@ -285,7 +286,8 @@ async def carried_out(prepared: Prepared, vendor: Vendor) -> Outcome:
     try:
         plan = snapshot.plans["orders"]
         verified = await snapshot.verifier.verify(Credential(caller), plan.route.subject.issuers)
-        await plan.carry_out(plan.asker.ask(verified, plan.actor.current() if plan.actor else None), verified, 0.0)
+        asked, _, ask = await plan.ask(verified, request())
+        await plan.carry_out(ask, asked, 0.0)
         result, finding, step_up = ISSUED, "", None
     except Refused as refused:
         refusal = refused.refusal
