@@ -50,11 +50,26 @@ docs: $(VENV)/.dev  ## write the pages that are made from the code anew
 bench: $(VENV)/.dev  ## measure beside Envoy, nginx and an aiohttp relay; ARGS=--quick for a short run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+# What was released is described from an environment that holds nothing else.
+.PHONY: dist
+dist: $(VENV)/.dev  ## build wheel, source archive and bill of materials (CycloneDX) into dist/, and look for known flaws
+	rm -rf dist .cache/release
+	$(PYTHON) -m venv .cache/release/tools
+	.cache/release/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements-release.lock
+	$(PYTHON) -m venv --without-pip .cache/release/installed
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m pip --python .cache/release/installed/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip --python .cache/release/installed/bin/python install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -m hatchling version)\"/" pyproject.toml >.cache/release/pyproject.toml
+	.cache/release/tools/bin/cyclonedx-py environment --pyproject .cache/release/pyproject.toml --output-reproducible --of JSON -o dist/sbom.cdx.json .cache/release/installed
+	.cache/release/tools/bin/pip-audit --disable-pip --require-hashes -r requirements.lock
+
 .PHONY: lock
 lock: $(VENV)/.dev  ## resolve the lock files anew
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group build -o tests/requirements-build.lock
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group release -o tests/requirements-release.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev -c requirements.lock -o tests/requirements.lock
 
 .PHONY: clean

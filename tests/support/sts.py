@@ -101,9 +101,10 @@ def _person(sub: str, client_id: str, scope: tuple[str, ...]) -> Client:
 
 
 class RunningSts:
-    """A server that runs, as tests see it. ``audit`` holds its decisions, in order."""
+    """A server that runs, as tests see it. ``audit`` holds its decisions, in order; ``bound`` is where it listens."""
 
-    def __init__(self, config: Config, keys: SigningKeys, clock: Clock, audit: list[AuditLine]) -> None:
+    def __init__(self, bound: str, config: Config, keys: SigningKeys, clock: Clock, audit: list[AuditLine]) -> None:
+        self.bound = bound
         self.config = config
         self.issuer = config.issuer
         self.token_endpoint = config.token_endpoint
@@ -164,14 +165,15 @@ async def running_sts(
     Where what it returns has ``mtls``, its port there is a free one, too.
     """
     with socket.create_server(("127.0.0.1", port)) as sock, socket.create_server(("127.0.0.1", 0)) as mtls_sock:
-        config = configure(f"http://127.0.0.1:{sock.getsockname()[1]}{path}")
+        bound = f"127.0.0.1:{sock.getsockname()[1]}"
+        config = configure(f"http://{bound}{path}")
         if config.mtls is not None:
             config = replace(config, mtls=replace(config.mtls, listen=mtls_sock.getsockname()))
         keys = SigningKeys(config.algorithm, config.lifetime, clock)
         audit: list[AuditLine] = []
         runner = await serve(config, sock=sock, mtls_sock=mtls_sock, keys=keys, clock=clock, audit=audit.append)
         try:
-            yield RunningSts(config, keys, clock, audit)
+            yield RunningSts(bound, config, keys, clock, audit)
         finally:
             await runner.cleanup()
 
