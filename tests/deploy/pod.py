@@ -198,7 +198,7 @@ async def world(folder: Path, root: Path) -> AsyncIterator[tuple[RunningSts, lis
     certificate = authority.issue(*HOSTS)
     got: list[dict[str, Any]] = []
 
-    async def upstream(request: web.Request) -> web.Response:
+    async def upstream(request: web.BaseRequest) -> web.Response:
         got.append(
             {"host": request.host, "path": request.path, "authorization": request.headers.getall("Authorization", [])}
         )

@@ -51,7 +51,7 @@ def checked(validator: str, objects: list[dict[str, Any]]) -> subprocess.Complet
     )
 
 
-def comparable(rendered: Rendered) -> dict[str, Any]:
+def comparable(rendered: Rendered) -> dict[tuple[str, str], Any]:
     """What two renderings must agree on: everything but names of ConfigMaps, namespaces and the tool's own labels."""
     found = {}
     for one in rendered.objects:
