@@ -69,6 +69,15 @@ def unconfirmed_writes(configuration: Configuration) -> Iterator[Finding]:
             yield found((*path, "subject", "max_age"), "takes methods that may change something, after any old login")
 
 
+def websocket_outlives_token(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes whose WebSockets stay open whatever becomes of the token they were opened with."""
+    for path, _, route in configuration.pairs():
+        upstream = route.upstream
+        if upstream.websocket and upstream.websocket_max_lifetime is not None and route.exchange is not None:
+            where = (*path, "upstream", "websocket_max_lifetime")
+            yield found(where, "a WebSocket may stay open after the token that it was opened with has expired")
+
+
 def wildcard_host_without_methods(configuration: Configuration) -> Iterator[Finding]:
     """Find routes that take every method on hosts that they don't name one by one."""
     for path, _, route in configuration.pairs():

@@ -127,6 +127,13 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "It is trusted, reached or kept secret for nothing, and a route that was meant to use it may be missing.",
             "Remove it.",
         ),
+        "websocket-outlives-token": Rule(
+            (one_route.websocket_outlives_token,),
+            "A `websocket_max_lifetime` that is a duration, on a route that exchanges.",
+            "A token is looked at once, in the handshake. A caller whose rights or session have ended since goes on "
+            "sending and receiving.",
+            "Leave it at `token`, or accept it where the upstream itself ends what is not allowed any more.",
+        ),
         "wildcard-host-without-methods": Rule(
             (one_route.wildcard_host_without_methods,),
             "A route with a wildcard among its hosts and without `methods`.",

@@ -21,6 +21,7 @@ RouteRule = Literal[
     "overlapping-routes",
     "plain-http",
     "unconfirmed-writes",
+    "websocket-outlives-token",
     "wildcard-host-without-methods",
 ]
 #: About the rest of the file, and accepted at its top.

@@ -98,3 +98,19 @@ def test_a_write_after_any_old_login(desk: Desk, changes: dict[str, Any], told: 
     assert desk.lints(*asked) == []  # nobody asked for it
     desk.also = ("unconfirmed-writes",)
     assert desk.lints(*asked) == [("unconfirmed-writes", "routes.0.subject.max_age")] * told
+
+
+@pytest.mark.parametrize(
+    ("keys", "exchange", "told"),
+    [
+        ({"websocket": True, "websocket_max_lifetime": "8h"}, None, 1),
+        ({"websocket": True, "websocket_max_lifetime": "token"}, None, 0),
+        ({"websocket": True}, None, 0),
+        ({"websocket_max_lifetime": "8h"}, None, 0),
+        ({"websocket": True, "websocket_max_lifetime": "8h"}, "none", 0),
+    ],
+)
+def test_websocket_outlives_token(lints: Lints, keys: dict[str, Any], exchange: str | None, told: int) -> None:
+    changes: dict[str, Any] = {} if exchange is None else {"exchange": exchange}
+    found = lints(ORDERS, route("sockets", "=/healthz", upstream=keys, **changes))
+    assert found == [("websocket-outlives-token", "routes.1.upstream.websocket_max_lifetime")] * told
