@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "schema": "print the JSON Schema of a configuration file, for editors",
     "explain": "tell what would become of a request, step by step",
     "exchange": "make one exchange, and say whose fault a failure is",
+    "receipts": "filter receipts, tell one request's story, verify their chain",
     "sts": "run the embedded authorization server, for development only",
     "demo": "show everything on loopback",
 }

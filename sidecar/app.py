@@ -66,7 +66,7 @@ class App:
         self._refused: tuple[ConfigProblem, ...] = ()
         self._ready = False
         self._began = time.monotonic()
-        self._writer = _writer(self.config.receipts.sink, self.metrics)
+        self._writer = _writer(self.config, self.metrics)
         self._journal = Journal(self.metrics, _receipts(loaded, self._writer))
         cache = self.config.cache
         self.exchanger = Exchanger(
@@ -337,10 +337,12 @@ def _context(snapshot: Snapshot, listener: str) -> ssl.SSLContext | None:
     return tls.context if tls is not None else None
 
 
-def _writer(sink: str, metrics: Metrics) -> LineWriter | None:
-    if sink == "none":
+def _writer(config: Config, metrics: Metrics) -> LineWriter | None:
+    section = config.receipts
+    if section.sink == "none":
         return None
-    return LineWriter(None if sink == "stdout" else sink, metrics.receipts_dropped.inc)
+    path = None if section.sink == "stdout" else section.sink
+    return LineWriter(path, metrics.receipts_dropped.inc, chained=section.chain)
 
 
 def _receipts(loaded: Loaded, writer: LineWriter | None) -> Receipts:

@@ -20,6 +20,9 @@ TESTED_ELSEWHERE = {
     "commands/exchange/__init__.py": "test_attempt.py, which runs the command as a whole",
     "commands/exchange/fault.py": "test_attempt.py: every fault is one of a real exchange",
     "commands/exchange/watch.py": "test_attempt.py: there is nothing to watch without an exchange",
+    "commands/receipts/__init__.py": "test_select, test_story and test_verify, which run the command as a whole",
+    "commands/receipts/read.py": "test_select.py: whatever is selected was read",
+    "commands/receipts/tell.py": "test_story.py: what is gathered is told",
 }
 #: Where printing is what the module is for.
 PRINTS = ("commands", "demo", "__main__.py")

@@ -2,21 +2,24 @@
 
 The event loop's thread queues lines, bounded in bytes; one thread of its own writes them. A write that fails is tried
 again until it succeeds, so lines are lost only when the queue is full or time is up at the end. What the lines say is
-no business of this module.
+no business of this module; a chain is made in the writing thread, so that nobody waits for digests.
 """
 
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import select
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final, TypeVar
+
+from sidecar.observe.chain import Chain, last_line
 
 QUEUE_BYTES: Final = 8 * 1024 * 1024
 GATHER_SECONDS: Final = 0.02  # lines wait this long for others, so that one write serves many
@@ -29,7 +32,7 @@ _log = logging.getLogger("sidecar.receipts")
 
 
 class SinkError(Exception):
-    """The file can't be opened for appending; the message is the operating system's name for the error."""
+    """The file can't be appended to; the message is the operating system's name for the error, or says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,19 @@ class LineWriter:
 
     lost: told how many lines were lost, as they are. Several processes may append to one file. Lines are ASCII and end
     in a line feed. All methods belong to the event loop that ``start`` was called on.
+
+    chained: lines, which are JSON objects then, are linked (``chain``), from the last one of a regular file on; such a
+    file has one writer.
     """
 
-    def __init__(self, path: str | None, lost: Callable[[int], None], *, max_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(
+        self, path: str | None, lost: Callable[[int], None], *, max_bytes: int = QUEUE_BYTES, chained: bool = False
+    ) -> None:
         self._path = path
         self._lost = lost
         self._max_bytes = max_bytes
+        self._chained = chained
+        self._chain: Chain | None = None
         self._backlog = 0  # bytes queued or being written
         self._unwritten = 0  # the same in lines
         self._pending: list[str] = []
@@ -62,13 +72,18 @@ class LineWriter:
     def start(self) -> None:
         """Open the file and begin to write; needs a running event loop.
 
-        SinkError: the file can't be opened, or is a pipe that nobody reads.
+        SinkError: the file can't be opened, is a pipe that nobody reads, or has a chain that another process writes.
         """
         self._loop = asyncio.get_running_loop()
         try:
             self._fd = _open(self._path)
         except OSError as error:
             raise SinkError(_name(error)) from None
+        try:
+            self._chain = self._begin() if self._chained else None
+        except (OSError, SinkError) as error:
+            os.close(self._fd)
+            raise (SinkError(_name(error)) if isinstance(error, OSError) else error) from None
         # A daemon, since a write that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._write_all, name="receipts", daemon=True)
         self._thread.start()
@@ -146,13 +161,28 @@ class LineWriter:
             self._failing = False
             _log.warning("receipts are written again")
 
+    def _begin(self) -> Chain:
+        """Begin a chain, or go on with the file's."""
+        if self._path is None or not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            return Chain()
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SinkError("another process writes to it, and a chain has one writer") from None
+        last = last_line(self._path)
+        if last is not None and not last.endswith(b"\n"):
+            os.write(self._fd, b"\n")  # whoever wrote it was killed in the middle of it
+            last += b"\n"
+        return Chain(last)
+
     # From here on: the writing thread's. It shares nothing with the loop but the queue, the event and the file.
 
     def _write_all(self) -> None:
         limit = FILE_CHUNK if stat.S_ISREG(os.fstat(self._fd).st_mode) else select.PIPE_BUF
         try:
             while (batch := self._handed.get()) is not None:
-                if not all(self._write(chunk) for chunk in _chunks(batch.lines, limit)):
+                lines = batch.lines if self._chain is None else map(self._chain.link, batch.lines)
+                if not all(self._write(chunk) for chunk in _chunks(lines, limit)):
                     return
                 self._tell(self._done, batch)
         finally:
@@ -174,7 +204,7 @@ class LineWriter:
             self._loop.call_soon_threadsafe(function, argument)
 
 
-def _chunks(lines: list[str], limit: int) -> Iterator[bytes]:
+def _chunks(lines: Iterable[str], limit: int) -> Iterator[bytes]:
     """Join whole lines up to a limit: what goes into a pipe at once is not torn by other writers (POSIX write)."""
     chunk: list[str] = []
     size = 0

@@ -21,6 +21,11 @@ class ReceiptNotWritten(Exception):
     """An exchange's receipt could not be written, and nothing may be forwarded without it."""
 
 
+def hashed(key: bytes, sub: str) -> str:
+    """Return the name of a subject in receipts with ``subject: hashed``."""
+    return f"hmac:{hmac.digest(key, sub.encode('utf-8', 'surrogatepass'), 'sha256').hex()[:32]}"
+
+
 class Receipts:
     """Writes receipts.
 
@@ -94,9 +99,7 @@ class Receipts:
             await self._writer.close(timeout)
 
     def _name_subject(self, sub: str) -> str:
-        if self._subject_key is None:
-            return sub
-        return f"hmac:{hmac.digest(self._subject_key, sub.encode('utf-8', 'surrogatepass'), 'sha256').hex()[:32]}"
+        return sub if self._subject_key is None else hashed(self._subject_key, sub)
 
     def _now(self) -> str:
         """The time as RFC 3339, UTC, with milliseconds; a second's text is made once."""

@@ -402,6 +402,10 @@ It decides as the gateway does, but the exchange asks nobody. Without a token it
 It makes one real exchange: where it succeeds, a token was issued, and is thrown away. What is told are claims, never
 the token. Where it fails, the last line says whose fault that is and which key has to do with it.
 """,
+    "receipts": """
+[Receipts](receipts.md) has examples of all of it. Lines that are no receipts are named on standard error and passed
+over.
+""",
     "sts": """
 For development, tests and demos only. [Its file](sts.md) has a page of its own.
 """,

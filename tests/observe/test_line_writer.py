@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.observe import line_writer
+from sidecar.observe import chain, line_writer
 from sidecar.observe.line_writer import LineWriter, SinkError
 
 TIMEOUT = 10.0
@@ -204,3 +204,60 @@ async def test_a_write_to_a_pipe_is_whole_lines_that_nobody_can_tear(tmp_path: P
     assert all(len(chunk) <= select.PIPE_BUF or chunk.count(b"\n") == 1 for chunk in chunks)
     assert len(chunks) < len(lines) / 2
     assert list(line_writer._chunks([], 10)) == []
+
+
+@asynccontextmanager
+async def _chained(path: str | None) -> AsyncIterator[LineWriter]:
+    writer = LineWriter(path, lambda _: None, chained=True)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        await writer.close(TIMEOUT)
+
+
+async def test_a_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "receipts"
+    for _ in range(3):
+        async with _chained(str(path)) as writer:
+            for number in range(3):
+                assert await writer.write(f'{{"number":{number}}}\n', TIMEOUT)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert [chain.named(line) for line in lines] == [chain.NONE, *map(chain.digest, lines[:-1])]
+    assert len(lines) == 9
+
+
+async def test_a_chain_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "receipts"
+    path.write_bytes(b'{"prev":"')
+    async with _chained(str(path)) as writer:
+        assert await writer.write('{"a":1}\n', TIMEOUT)
+    torn, line = path.read_bytes().splitlines(keepends=True)
+    assert torn == b'{"prev":"\n'
+    assert chain.named(line) == chain.digest(torn)
+
+
+async def test_a_chain_outlives_the_copy_and_truncation_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "receipts"
+    async with _chained(str(path)) as writer:
+        assert await writer.write('{"a":1}\n', TIMEOUT)
+        first = path.read_bytes()
+        os.truncate(path, 0)
+        assert await writer.write('{"b":1}\n', TIMEOUT)
+    assert chain.named(path.read_bytes()) == chain.digest(first)
+
+
+async def test_a_chain_has_one_writer(tmp_path: Path) -> None:
+    path = str(tmp_path / "receipts")
+    async with _chained(path):
+        with pytest.raises(SinkError, match="one writer"):
+            LineWriter(path, lambda _: None, chained=True).start()
+    async with _chained(path) as after:
+        assert await after.write('{"a":1}\n', TIMEOUT)
+
+
+async def test_a_chain_in_a_pipe(pipe: tuple[str, int]) -> None:
+    path, reader = pipe
+    async with _chained(path) as writer:
+        assert await writer.write('{"a":1}\n', TIMEOUT)
+        assert chain.named(await _drain(reader, 8)) == chain.NONE

@@ -105,6 +105,7 @@ class Receipts(Section):
     on_failure: Literal["continue", "refuse"] = key(
         "What happens to traffic when none can be written.", default="continue"
     )
+    chain: bool = key("Each line carries the digest of the one before it; the file has one writer.", default=False)
 
 
 @section
