@@ -67,7 +67,7 @@ class Keycloak:
         self._installation = installation
         self._directory = directory
         self._admin_password = secrets.token_urlsafe()
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._https_port = _free_port()
         self.url: Final = f"http://127.0.0.1:{self._port}"
@@ -269,7 +269,7 @@ def expect(status: int, reply: Reply) -> Reply:
     return reply
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a free port that the system will not hand to somebody's connection while the server is down."""
     for _ in range(100):
         port = 20_000 + secrets.randbelow(10_000)  # not ``random``: two runs with one seed would meet here

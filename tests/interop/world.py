@@ -1,14 +1,14 @@
-"""A whole gateway between a real Keycloak and an upstream that records, with a tap on the wire to the token endpoint.
+"""A whole gateway between a real server and an upstream that records, with a tap on the wire to the token endpoint.
 
 What may leave the gateway is the same whatever a test is about, so it is searched for at the end of each
-(``World.leaks``). What Keycloak answers is none of this module's business.
+(``World.leaks``). What the server answers is none of this module's business.
 """
 
 import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import StringIO
@@ -113,12 +113,16 @@ async def tapped(port: int) -> AsyncIterator[tuple[Tap, int]]:
 
 @dataclass(slots=True)
 class World:
-    """All of them. ``log`` holds what was logged, also what a running gateway would redact or leave out."""
+    """All of them.
+
+    log: what was logged, also what a running gateway would redact or leave out. secrets: by which we authenticate.
+    """
 
     gateway: RunningGateway
     upstream: Upstream
     tap: Tap
     log: StringIO
+    secrets: Sequence[str]
     answers: list[Answer] = field(default_factory=list)
     presented: list[str] = field(default_factory=list)
 
@@ -159,7 +163,7 @@ class World:
             "metrics": (await self.gateway.metrics()).encode(),
             "answers": b"".join(answer.raw for answer in self.answers),
         }
-        nowhere = [GATEWAY_SECRET, *_telling_parts(self.presented)]
+        nowhere = [*self.secrets, *_telling_parts(self.presented)]
         issued = _telling_parts({*self.tap.issued, *map(_bearer, self.upstream.seen)})
         found = [f"upstream: {finding}" for finding in search(bytes(self.upstream.bytes), *nowhere)]
         for name, sink in sinks.items():
@@ -203,29 +207,50 @@ async def running_world(
     name = keycloak.issuer(realm)
     port = urlsplit(keycloak.url).port
     assert port is not None
-    async with tapped(port) as (tap, tap_port), recording_upstream() as upstream:
+    actor = {"self": {"file": "actor.token", "type": "access_token"}}
+    if actor_token is not None:
+        (folder / "actor.token").write_text(actor_token)
+
+    def configure(tap_port: int, upstream_port: int) -> dict[str, Any]:
         section = {"issuer": name, "dialect": "keycloak", "client_auth": dict(client_auth), **(server or {})}
         if not discover:
             section["token_endpoint"] = keycloak.token_endpoint(realm).replace(f":{port}/", f":{tap_port}/")
-        config: dict[str, Any] = {
-            "gateway": {"listen": "127.0.0.1:0"},
+        return {
             "trusted_issuers": {"keycloak": {"issuer": name, "audience": ["gateway"], **(issuer or {})}},
             "authorization_servers": {"keycloak": section},
-            "routes": [
-                {
-                    "name": "orders",
-                    "match": {"path_prefix": "/orders"},
-                    "upstream": {"url": f"http://127.0.0.1:{upstream.port}"},
-                    "exchange": dict(exchange),
-                }
-            ],
+            "routes": [orders(upstream_port, exchange)],
+            **({"workload_tokens": actor} if actor_token is not None else {}),
         }
-        if actor_token is not None:
-            (folder / "actor.token").write_text(actor_token)
-            config["workload_tokens"] = {"self": {"file": "actor.token", "type": "access_token"}}
+
+    async with world_around(folder, port, configure, [GATEWAY_SECRET]) as world:
+        world.presented += [actor_token] if actor_token is not None else []
+        yield world
+
+
+def orders(upstream_port: int, exchange: Mapping[str, Any]) -> dict[str, Any]:
+    """The one route of a world."""
+    return {
+        "name": "orders",
+        "match": {"path_prefix": "/orders"},
+        "upstream": {"url": f"http://127.0.0.1:{upstream_port}"},
+        "exchange": dict(exchange),
+    }
+
+
+@asynccontextmanager
+async def world_around(
+    folder: Path, port: int, configure: Callable[[int, int], Mapping[str, Any]], secrets: Sequence[str]
+) -> AsyncIterator[World]:
+    """Run a world for the length of the block.
+
+    port: the server's, which is tapped. configure: makes the file of the tap's port and the upstream's, but for the
+    listener. secrets: that must not get out.
+    """
+    async with tapped(port) as (tap, tap_port), recording_upstream() as upstream:
+        config = {"gateway": {"listen": "127.0.0.1:0"}, **configure(tap_port, upstream.port)}
         with _recorded() as log:
             async with running_gateway(folder, yaml.safe_dump(config)) as gateway:
-                yield World(gateway, upstream, tap, log, presented=[actor_token] if actor_token else [])
+                yield World(gateway, upstream, tap, log, secrets)
 
 
 @contextmanager

@@ -59,13 +59,26 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        stem = f"{certificate.serial_number:x}"
-        protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        return Issued(
-            str(_write(self._folder / f"{stem}.pem", certificate.public_bytes(pem))),
-            str(_write(self._folder / f"{stem}.key", key.private_bytes(pem, pkcs8, protection))),
-        )
+        return _written(self._folder, certificate, key, password)
+
+
+def self_signed(folder: Path, name: str) -> Issued:
+    """Make a certificate that no authority signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _builder(_name(name), _name(name), key, timedelta(days=1)).sign(key, hashes.SHA256())
+    return _written(folder, certificate, key, None)
+
+
+def _written(
+    folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, password: bytes | None
+) -> Issued:
+    stem = f"{certificate.serial_number:x}"
+    protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return Issued(
+        str(_write(folder / f"{stem}.pem", certificate.public_bytes(pem))),
+        str(_write(folder / f"{stem}.key", key.private_bytes(pem, pkcs8, protection))),
+    )
 
 
 def self_signed(folder: Path, name: str, *, ca: bool = False) -> Issued:
