@@ -11,6 +11,7 @@ from sidecar.commands import team
 from sidecar.commands.lint.report import FORMATS, Report
 from sidecar.commands.lint.rules import OPT_IN, chosen
 from sidecar.commands.lint.verdict import judge
+from sidecar.commands.online import Answers, ask
 from sidecar.config.problems import ConfigError
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import build
@@ -27,11 +28,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help=f"look for what this rule finds too: {', '.join(OPT_IN)}",
     )
+    parser.add_argument("--online", action="store_true", help="also ask the file's issuers and authorization servers")
     parser.add_argument("--format", choices=FORMATS, default="text", help="for people (the default) or for programs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check a file and tell. 0 where it is good, 1 where something may not be meant, 2 where it can't be served."""
+    """Check a file and tell. 0 where it is good, 1 where something may not be meant, 2 where it can't be served.
+
+    With ``--online`` also 2 where requests would fail, because a peer gives no answer or does not accept us.
+    """
     if (misused := team.misused(arguments)) is not None:
         print(f"sidecar check: {misused}", file=sys.stderr)
         return 2
@@ -41,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.as_team is not None:
             report = team.check(arguments.as_team, arguments.house, arguments.files, arguments.also)
         else:
-            report = _check(arguments.config, arguments.also)
+            report = _check(arguments.config, arguments.also, online=arguments.online)
     FORMATS[arguments.format](report)
     return report.status
 
 
-def _check(file: str, also: Iterable[str]) -> Report:
+def _check(file: str, also: Iterable[str], *, online: bool) -> Report:
     from sidecar.config.load import load  # brings pydantic, which a serving process does without
 
     try:
@@ -57,7 +62,15 @@ def _check(file: str, also: Iterable[str]) -> Report:
     if isolated := [problem for include in loaded.includes for problem in include.problems]:
         return Report(file, errors=tuple(sorted(isolated)))
     verdict = judge(loaded, tuple(snapshot.routes.values()), chosen(also))
-    return Report(file, routes=len(snapshot.routes), lints=verdict.lints, accepted=verdict.accepted)
+    answers = ask(loaded) if online else Answers()
+    return Report(
+        file,
+        errors=answers.errors,
+        routes=len(snapshot.routes),
+        lints=tuple(sorted([*verdict.lints, *answers.lints])),
+        accepted=verdict.accepted,
+        asked=answers.asked,
+    )
 
 
 @contextmanager

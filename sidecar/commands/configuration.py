@@ -1,10 +1,11 @@
-"""What commands that read a configuration file share: the option, and how a broken file is told."""
+"""What commands that read a configuration file share: the option, how a broken file is told, which key is to blame."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from sidecar.config.loaded import Loaded
-from sidecar.config.problems import ConfigError
+from sidecar.config.problems import ConfigError, Path
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -21,3 +22,8 @@ def load_or_explain(path: str) -> Loaded | None:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return None
+
+
+def first_key(path: Path, section: object, names: Sequence[str]) -> Path:
+    """Return the path of the first of these keys that a section has; of the section itself where it has none."""
+    return (*path, *[name for name in names if getattr(section, name, None) is not None][:1])

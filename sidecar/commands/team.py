@@ -39,6 +39,8 @@ def misused(arguments: argparse.Namespace) -> str | None:
         return "FILES and --house go with --as-team"
     if arguments.as_team is not None and (not arguments.files or arguments.house is None):
         return "--as-team needs --house and at least one file"
+    if arguments.online and (arguments.as_team is not None or arguments.export_house is not None):
+        return "--online goes with -c alone: a team's files name nobody who can be asked"
     if arguments.as_team is not None and arguments.export_house is not None:
         return "--export-house goes with -c"
     return None

@@ -137,6 +137,20 @@ class PeerClient:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._dated: tuple[str, str, float] | None = None
+
+    @property
+    def ahead(self) -> float | None:
+        """Seconds that the peer's clock is ahead of ours, to the second: by the last Date (RFC 9110 §6.6.1).
+
+        None: there was no reply, or it did not say.
+        """
+        if self._dated is None:
+            return None
+        date, age, received = self._dated
+        then = _instant(date)
+        # What a cache on the way kept is as old as it says (RFC 9111 §5.1).
+        return None if then is None else then + (float(age[:9]) if _is_number(age) else 0.0) - received
 
     async def post_form(self, url: str, pairs: Sequence[tuple[str, str]], headers: dict[str, str]) -> Reply:
         """Send a form and return the reply, of at most 64 KiB. The body, not the URL, carries the form."""
@@ -199,6 +213,8 @@ class PeerClient:
     async def _read(self, response: aiohttp.ClientResponse, limit: int) -> Reply:
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         retry_after = self._retry_after(response.headers.get("Retry-After"))
+        if (date := response.headers.get("Date")) is not None:
+            self._dated = date, response.headers.get("Age", ""), self._clock.wall()
         try:
             body = await _body(response, content_type, limit)
         except PeerReplyUnusable:
@@ -211,13 +227,10 @@ class PeerClient:
         """Seconds (RFC 9110 §10.2.3: a number of them, or a date)."""
         if value is None:
             return None
-        if value.isascii() and value.isdigit():
+        if _is_number(value):
             return float(value[:9])
-        try:
-            date = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - self._clock.wall())
+        date = _instant(value)
+        return None if date is None else max(0.0, date - self._clock.wall())
 
 
 def is_endpoint(url: object) -> bool:
@@ -229,6 +242,19 @@ def is_endpoint(url: object) -> bool:
         return bool(parsed.host and parsed.port) and parsed.raw_user is None and parsed.raw_password is None
     except ValueError:
         return False
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit()
+
+
+def _instant(date: str) -> float | None:
+    """Return an HTTP date as seconds since the epoch, None where it is none."""
+    try:
+        parsed = parsedate_to_datetime(date)
+        return parsed.replace(tzinfo=parsed.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 class _Connector(aiohttp.TCPConnector):

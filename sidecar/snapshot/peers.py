@@ -50,13 +50,17 @@ SERVER_KEYS_STALE: Final = 24 * 3600.0
 
 @dataclass(slots=True)
 class Peers:
-    """Those we speak to, by their names in the file; issued_keys by ``iss``. probes: by peer; to be started."""
+    """Those we speak to, by their names in the file; issued_keys by ``iss``.
+
+    probes: by peer; to be started. clients: all that speak to a peer, by its section's path: ``trusted_issuers.NAME``.
+    """
 
     issuers: dict[str, TrustedIssuer] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=dict)
     servers: dict[str, AuthorizationServer] = field(default_factory=dict)
     issued_keys: dict[str, IssuedKeys] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
+    clients: dict[str, list[PeerClient]] = field(default_factory=dict)
     problems: list[ConfigProblem] = field(default_factory=list)
 
 
@@ -292,7 +296,7 @@ class _Compiler:
         return made, tls
 
     def _client(self, peer: str, what: str, tls: TLS, timeout: float, at_once: int) -> PeerClient:
-        return self._parts.keep(
+        client = self._parts.keep(
             ("client", peer, what),
             (tls, timeout, at_once),
             lambda: PeerClient(
@@ -300,6 +304,8 @@ class _Compiler:
             ),
             PeerClient.close,
         )
+        self._peers.clients.setdefault(peer, []).append(client)
+        return client
 
     def _documents(self, peer: str, what: str, tls: TLS) -> PeerClient:
         return self._client(peer, what, tls, DOCUMENT_TIMEOUT, DOCUMENT_CONNECTIONS)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.commands.configuration import add_config, load_or_explain
+from sidecar.commands.configuration import add_config, first_key, load_or_explain
+from sidecar.config.schema.servers import PeerTLS
 
 GOOD = """
 version: 1
@@ -48,3 +49,9 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     path = tmp_path / "routes.yaml"
     assert load_or_explain(str(path)) is None
     assert capsys.readouterr().err == f"{path}:1:1: there is no such file\n"
+
+
+def test_the_first_key_that_a_section_has_is_to_blame() -> None:
+    section = PeerTLS(cert_file="c", key_file="k")
+    assert first_key(("tls",), section, ("ca_file", "key_file", "cert_file")) == ("tls", "key_file")
+    assert first_key(("tls",), section, ("ca_file", "another")) == ("tls",)

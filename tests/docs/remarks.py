@@ -379,6 +379,18 @@ It asks nobody: a server that is down is no mistake of the file. What it may fin
 in [lints](lints.md). Run it wherever the file is changed; with `--format github`, findings show in the review. What it
 passes, a gateway that runs may still refuse as a [reload](operations.md#reload): a few settings take a restart.
 
+With `--online` it asks: every trusted issuer for its keys, every authorization server for an exchange, all at once and
+each within the time that the gateway would give it. Run it where the gateway will run, with its files. What it finds
+would fail requests, and is told at the key that leads there; a clock that differs by more than the `leeway` (30 s where
+there is none) may, and is a finding named `online`.
+
+- The subject token of that exchange is a JWT of nobody, long expired, signed by a key that nobody has. A server that
+  refuses it has looked at our client authentication before; which of its errors are about us, its dialect knows. No
+  token is issued. Where one is, that is an error: such a server takes anything.
+- An `invalid_request` counts as a refusal of that token, since RFC 8693 has no other code for it. Few servers say so
+  too where they can't read the credentials; `sidecar exchange` tells these apart.
+- An issuer with introspection is asked about a random token, which it must say is not active.
+
 A team that has its own files but not the platform's checks them with `--as-team`, against what `--export-house`
 printed. It learns of lints about its routes too; what its routes and others' mean together, only the platform's check
 can tell.

@@ -4,6 +4,7 @@ How Keycloak itself answers is pinned in test_keycloak_itself.py; every test her
 gateway for tokens and secrets (the fixture ``world``).
 """
 
+import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from sidecar.commands.online import Answers, ask
+from sidecar.config.load import load
 from sidecar.oauth import jwt
 from tests.interop.conftest import MakeWorld
-from tests.interop.keycloak import ACCESS_TOKEN, GATEWAY, Keycloak, basic
-from tests.interop.world import BASIC, ORDERS, POST, PRIVATE_KEY_JWT, World
+from tests.interop.keycloak import ACCESS_TOKEN, GATEWAY, GATEWAY_SECRET, Keycloak, basic
+from tests.interop.world import BASIC, ORDERS, POST, PRIVATE_KEY_JWT, World, orders
 from tests.support.canary import search
 from tests.support.gateway import Answer
 
@@ -432,6 +435,27 @@ async def test_a_lean_realm_asked_for_nothing_gives_a_token_for_nobody(keycloak:
     here = await world("corp", exchange={"expect": {"audience": ["orders-api"]}})
     answer = await here.call(keycloak.user_token("corp"))
     await assert_refused(here, answer, 502, "exchange-unusable", "aud lacks 'orders-api'")
+
+
+# --- before anybody calls ---------------------------------------------------------------------------------------
+
+
+@BOTH_REALMS
+async def test_a_check_tells_a_right_secret_from_a_wrong_one(keycloak: Keycloak, realm: str, tmp_path: Path) -> None:
+    name = keycloak.issuer(realm)
+    config = {
+        "version": 1,
+        "trusted_issuers": {"keycloak": {"issuer": name, "audience": ["gateway"]}},
+        "authorization_servers": {"keycloak": {"issuer": name, "dialect": "keycloak", "client_auth": dict(BASIC)}},
+        "routes": [orders(9, ORDERS)],
+    }
+    (tmp_path / "routes.yaml").write_text(json.dumps(config))
+    (tmp_path / "gateway.secret").write_text(GATEWAY_SECRET)
+    loaded = load(str(tmp_path / "routes.yaml"))
+    assert await asyncio.to_thread(ask, loaded) == Answers(asked=2)
+    (tmp_path / "gateway.secret").write_text("wrong")
+    (problem,) = (await asyncio.to_thread(ask, loaded)).errors
+    assert problem.path == "authorization_servers.keycloak.client_auth.client_secret_file"
 
 
 # --- the search itself ------------------------------------------------------------------------------------------

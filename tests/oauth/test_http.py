@@ -612,3 +612,27 @@ async def test_a_document_must_be_ok(caplog: pytest.LogCaptureFixture) -> None:
     async with raw_peer(reply(200, {"keys": []}, "application/jwk-set+json")) as peer, client_for() as client:
         assert await client.document(peer.url) == {"keys": []}
         assert peer.seen[0].method == "GET"
+
+
+# --- what time it is there
+
+
+@pytest.mark.parametrize(
+    ("fields", "ahead"),
+    [
+        ({}, None),
+        ({"Date": "yesterday"}, None),
+        ({"Date": "Mon, 01 Jan 99999 00:00:00 GMT"}, None),
+        ({"Date": formatdate(1_000_000_100, usegmt=True)}, 100.0),
+        ({"Date": formatdate(999_999_900, usegmt=True)}, -100.0),
+        ({"Date": formatdate(999_999_900, usegmt=True), "Age": "90"}, -10.0),
+        ({"Date": formatdate(999_999_900, usegmt=True), "Age": "-90"}, -100.0),
+        ({"Date": formatdate(1_000_000_000)}, 0.0),
+    ],
+)
+async def test_how_far_a_peers_clock_is_ahead(fields: dict[str, str], ahead: float | None) -> None:
+    time = FakeClock(wall=1_000_000_000.0)
+    async with raw_peer(reply(200, {}, **fields)) as peer, client_for(clock=time.clock) as client:
+        assert client.ahead is None
+        await client.post_form(peer.url, [], {})
+        assert client.ahead == ahead

@@ -73,6 +73,7 @@ trusted_issuers:
         assert (await issuer.keys.verify(token, ["ES256"])).claims == {"sub": "alice"}
         assert peers.issued_keys["https://login.example"].source is issuer.keys
         assert peers.issued_keys["https://login.example"].algorithms == ("ES256", "RS256")
+        assert peers.clients == {}
         assert folder.metrics.trusted_issuer_available.labels("corp")._value.get() == 1
         folder.file("keys.json", "gone")
         folder.time.advance(2)
@@ -496,3 +497,11 @@ routes:
         "routes.0.upstream.tls",
         "routes.1.match",
     ]
+
+
+async def test_whoever_speaks_to_a_peer_is_known_by_its_section(folder: Folder) -> None:
+    async with closing(folder, compiled(folder, PEERS + HEALTH)) as peers:
+        assert {peer: len(clients) for peer, clients in peers.clients.items()} == {
+            "trusted_issuers.corp": 2,  # metadata, keys
+            "authorization_servers.corp": 2,  # metadata, tokens
+        }

@@ -4,10 +4,11 @@ Told from the kind of refusal, what the server's error is about in its dialect, 
 help, none is named.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from sidecar.commands.configuration import first_key
 from sidecar.commands.keys import decisive
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import Path
@@ -120,10 +121,10 @@ class Faults:
     def _key(self, name: str) -> Path:
         """A key of the route's exchange or of its server."""
         if name == "endpoint":
-            return _first(self._server, self._section, ("token_endpoint", "discovery_url", "issuer"))
+            return first_key(self._server, self._section, ("token_endpoint", "discovery_url", "issuer"))
         if name == "credentials":
             names = (*SOURCES, "client_id", "method")
-            return _first((*self._server, "client_auth"), self._section.client_auth, names)
+            return first_key((*self._server, "client_auth"), self._section.client_auth, names)
         if name == "target":
             exchange = self._plan.exchange
             asked = {"audience": exchange.audience, "resource": exchange.resource, "scope": exchange.scope}
@@ -146,8 +147,3 @@ class Faults:
 def why(refusal: Refusal) -> str:
     """Return what was found, or the sentence that callers are shown."""
     return refusal.finding or refusal.reason.rstrip(".")
-
-
-def _first(path: Path, section: object, names: Sequence[str]) -> Path:
-    """The first of these keys that a section has."""
-    return (*path, next(name for name in names if getattr(section, name, None) is not None))

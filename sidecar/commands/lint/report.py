@@ -15,13 +15,17 @@ from sidecar.config.problems import ConfigProblem
 
 
 class Report(NamedTuple):
-    """What there is to tell of a file: its errors, or else how many routes it has and what was found."""
+    """What there is to tell of a file: its errors, how many routes it has and what was found.
+
+    asked: how many issuers and authorization servers were asked.
+    """
 
     file: str
     errors: tuple[ConfigProblem, ...] = ()
     routes: int = 0
     lints: tuple[Lint, ...] = ()
     accepted: int = 0
+    asked: int = 0
 
     @property
     def status(self) -> int:
@@ -38,7 +42,8 @@ def text(report: Report) -> None:
     if not report.errors:
         problems = f"{len(report.lints)} to look at" if report.lints else "no problems"
         accepted = f", {report.accepted} accepted" if report.accepted else ""
-        print(f"{report.file}: {report.routes} routes, {problems}{accepted}")
+        asked = f", {report.asked} issuers and servers asked" if report.asked else ""
+        print(f"{report.file}: {report.routes} routes, {problems}{accepted}{asked}")
 
 
 def as_json(report: Report) -> None:

@@ -3,6 +3,7 @@
 Every test also searches all that left the gateway for tokens and secrets (the fixture ``world``).
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from joserfc.jwk import Key
 
+from sidecar.commands.online import ask
+from sidecar.config.load import load
 from sidecar.oauth import jwt
 from tests.interop.oidc_provider.conftest import ORDERS, MakeWorld
 from tests.interop.oidc_provider.provider import CLIENTS, SECRET, TLS_NAME, OIDCProvider
-from tests.interop.world import World
+from tests.interop.world import World, orders
 from tests.support.certificates import Authority, self_signed
 from tests.support.gateway import Answer
 
@@ -229,6 +232,26 @@ async def test_an_unencoded_secret_is_refused(provider: OIDCProvider, world: Mak
     section = {**over_tls(provider), "dialect_overrides": {"form_encoding": False}}
     here = await world(provider, section=section)
     await assert_refused(here, await here.call(provider.token()), 502, "exchange-misconfigured", "invalid_request")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_check_tells_a_right_proof_from_a_wrong_one(
+    provider: OIDCProvider, tmp_path: Path, client: str
+) -> None:
+    async def problems(auth: Mapping[str, Any]) -> list[str]:
+        file = tmp_path / "routes.yaml"
+        server = {"client_auth": auth, **over_tls(provider)}
+        issuer = {"issuer": provider.url, "audience": [client]}
+        config = {"version": 1, "trusted_issuers": {"op": issuer}, "authorization_servers": {"op": server}}
+        file.write_text(json.dumps(config | {"routes": [orders(9, ORDERS)]}))
+        answers = await asyncio.to_thread(ask, load(str(file)))
+        assert answers.lints == ()
+        return [problem.message for problem in answers.errors]
+
+    assert await problems(right(provider, client, tmp_path)) == []
+    for auth in wrong(provider, client, tmp_path):
+        (said,) = await problems(auth)
+        assert said.startswith("the server said 401 invalid_client; it does not accept who we say we are")
 
 
 # --- where things are -------------------------------------------------------------------------------------------
