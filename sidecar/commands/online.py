@@ -39,6 +39,7 @@ _ENDPOINT: Final = ("token_endpoint", "discovery_url", "issuer")
 _NOT_ACCEPTED: Final = "it does not accept who we say we are: have the same there and here"
 #: A part of why a peer gave no answer, the key of its section that counts (else the address's), and what to do.
 _ADVICE: Final = (
+    ("proxy", "proxy_url", "see whether it is up, and lets us through to that host"),
     ("certificate is not trusted", "tls", "name its authority in ca_file, or the name it has in server_name"),
     ("TLS", "tls", "see whether that port speaks TLS, and wants a certificate of ours"),
     ("names another issuer", "", "write issuer as that document does, to the last character"),

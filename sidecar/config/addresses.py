@@ -111,6 +111,14 @@ def url_text(text: str) -> str:
     return url(text).text
 
 
+def proxy_url(text: str) -> str:
+    """Check the URL of a proxy and return it as it was written: http, and nothing behind its port."""
+    read = url(text)
+    if read.secure or read.path not in ("", "/") or read.query:
+        raise ValueError("should be an http URL without a path; what goes through it is encrypted by itself")
+    return read.text
+
+
 def upstream_url(text: str) -> URL:
     """Read an upstream's URL: http, https or ``unix:/path``; its path goes before the request's, without a query."""
     if text.startswith("unix:"):

@@ -4,7 +4,7 @@ Works on the file's content, not on the schema's sections, so that these mistake
 A value that the schema refuses is passed over here. Names that must refer to something are in ``references``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from sidecar.config import addresses, paths
@@ -75,6 +75,13 @@ def _issuer(issuer: Part) -> Iterator[Finding]:
         yield from _plain_http(issuer[name], issuer)
     yield from _key_pair(issuer["tls"])
     yield from _introspected(issuer)
+    if "jwks_file" in issuer and "introspection" not in issuer:
+        for name in ("bearer_file", "proxy_url"):
+            if name in issuer:
+                yield issuer[name].finding("has no effect beside jwks_file, where nobody is asked")
+    yield from _proxy(
+        issuer, [issuer["issuer"], issuer["discovery_url"], issuer["jwks_uri"], introspection["endpoint"]]
+    )
 
 
 def _introspected(issuer: Part) -> Iterator[Finding]:
@@ -97,8 +104,10 @@ def _introspected(issuer: Part) -> Iterator[Finding]:
     if "introspection" in issuer:
         yield from _plain_http(introspection["endpoint"], issuer)
         yield from _client_auth(introspection["client_auth"], issuer["tls"], introspection["endpoint"])
-        if introspection["client_auth"]["method"].text == "none":
-            yield introspection["client_auth"]["method"].finding("introspection takes no public client (RFC 7662 §2.1)")
+        if introspection["client_auth"]["method"].text == "none" and "bearer_file" not in issuer:
+            yield introspection["client_auth"]["method"].finding(
+                "introspection takes no public client (RFC 7662 §2.1) without a bearer_file beside it"
+            )
 
 
 def _server(server: Part) -> Iterator[Finding]:
@@ -116,6 +125,11 @@ def _server(server: Part) -> Iterator[Finding]:
         yield from _plain_http(server[name], server)
     yield from _key_pair(server["tls"])
     yield from _client_auth(server["client_auth"], server["tls"], server["token_endpoint"])
+    if "bearer_file" in server and "issuer" not in server and "discovery_url" not in server:
+        yield server["bearer_file"].finding(
+            "has no effect without issuer or discovery_url: it is for metadata and keys"
+        )
+    yield from _proxy(server, [server["issuer"], server["discovery_url"], server["token_endpoint"]])
 
 
 def _client_auth(client: Part, tls: Part, endpoint: Part) -> Iterator[Finding]:
@@ -198,6 +212,16 @@ def _plain_http(part: Part, owner: Part) -> Iterator[Finding]:
     url = _read(addresses.upstream_url if part.path[-1] == "url" else addresses.url, part)
     if url is not None and not url.secure and not url.is_local and owner["allow_plain_http"].value is not True:
         yield part.finding(_PLAIN_HTTP)
+
+
+def _proxy(peer: Part, urls: Sequence[Part]) -> Iterator[Finding]:
+    """What is not https would be read by a proxy, and by whoever is on the way there."""
+    proxy = _read(addresses.url, peer["proxy_url"])
+    if proxy is None or proxy.is_local or peer["allow_plain_http"].value is True:
+        return
+    known = [_read(addresses.url, url) for url in urls]
+    if any(url is not None and not url.secure for url in known):
+        yield peer["proxy_url"].finding(_PLAIN_HTTP)
 
 
 def _key_pair(tls: Part) -> Iterator[Finding]:

@@ -23,7 +23,9 @@ from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.route import TLS
 from sidecar.oauth.jwt import strict_json
 from sidecar.oauth.resolver import Resolver
+from sidecar.rotation import Rotated
 from sidecar.tls import Contexts, client_tls
+from sidecar.wire.grammar import B64TOKEN
 
 MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_DOCUMENT_BYTES: Final = 1024 * 1024
@@ -107,12 +109,23 @@ class Reply:
         return members
 
 
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token of ours that a peer asks for (RFC 6750 §2.1), and the origins that it may be sent to."""
+
+    token: Rotated[str]
+    origins: frozenset[str]
+
+
 class PeerClient:
     """HTTP to one peer. To be closed.
 
     timeout: seconds that a whole request may take: name, connection, TLS, sending, reading.
     max_in_flight: requests at once; further ones wait, within their timeout.
 
+    proxy: an http URL of a proxy that all requests go through, by CONNECT where they are https (RFC 9110 §9.3.6), of
+    which it sees nothing but the host. None: directly; what the environment says of proxies never counts.
+    bearer: sent with every request to one of its origins that does not say otherwise who we are.
     contexts: gives the TLS context; what is connected after it was renewed uses the new one, and no connection that was
     made with an older one.
 
@@ -128,7 +141,11 @@ class PeerClient:
         tls: TLS | None = None,
         clock: Clock = SYSTEM_CLOCK,
         contexts: Contexts = client_tls,
+        proxy: str | None = None,
+        bearer: Bearer | None = None,
     ) -> None:
+        self._proxy = proxy
+        self._bearer = bearer
         self._timeout = timeout
         self._max_in_flight = max_in_flight
         # aiohttp made a verifying context for itself when it was imported; another would hold all authorities again.
@@ -180,8 +197,9 @@ class PeerClient:
                 self._open().request(
                     method,
                     URL(url, encoded=True),
-                    headers=headers,
+                    headers=self._authorized(url, headers),
                     data=body,
+                    proxy=self._proxy,
                     allow_redirects=False,  # the default would carry credentials elsewhere
                     server_hostname=self._server_name,
                     # Connections are kept by the context they were made with: those of an older one are left to end.
@@ -191,10 +209,18 @@ class PeerClient:
                 return await self._read(response, limit)
         except TimeoutError:
             raise PeerTimeout("no reply in time") from None
+        except aiohttp.ClientHttpProxyError:
+            raise PeerUnreachable("the proxy gives no connection", before_reply=True) from None
         except (aiohttp.ClientResponseError, aiohttp.InvalidURL):
             raise PeerReplyUnusable(Flaw.NOT_HTTP) from None
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             raise _unreachable(error) from None
+
+    def _authorized(self, url: str, headers: dict[str, str]) -> dict[str, str]:
+        """The headers of a request, with the bearer token where its peer may have it."""
+        if self._bearer is None or "Authorization" in headers or origin(url) not in self._bearer.origins:
+            return headers
+        return {**headers, "Authorization": f"Bearer {self._bearer.token.value}"}
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made in the running loop; where a default is unsafe for us, it is named."""
@@ -257,6 +283,18 @@ def _instant(date: str) -> float | None:
         return None
 
 
+def origin(url: str) -> str:
+    """Return the origin of an http or https URL (RFC 6454 §6.2), its port left out where it is the scheme's."""
+    return str(URL(url, encoded=True).origin()).lower()
+
+
+def bearer_token(text: bytes) -> str:
+    """Read a token that may stand in a header. ValueError: it is none."""
+    if not B64TOKEN.fullmatch(text.strip()):
+        raise ValueError("no bearer token")
+    return text.strip().decode("ascii")
+
+
 class _Connector(aiohttp.TCPConnector):
     """Gives out no kept connection on which something came in while it was idle.
 
@@ -300,6 +338,8 @@ async def _body(response: aiohttp.ClientResponse, content_type: str, limit: int)
 def _unreachable(error: Exception) -> PeerUnreachable:
     """Name what broke, in constant words, and whether a reply had begun."""
     match error:
+        case aiohttp.ClientProxyConnectionError():
+            return PeerUnreachable("no connection to the proxy", before_reply=True)
         case aiohttp.ClientConnectorDNSError() | UnicodeError():  # the latter from a name that can't be one
             return PeerUnreachable("the name does not resolve", before_reply=True)
         case aiohttp.ClientConnectorCertificateError():

@@ -31,8 +31,9 @@ from sidecar.routing.table import Table
 from sidecar.snapshot.in_use import InUse
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.parts import Parts
-from sidecar.snapshot.peers import Peers, compile_peers, watched_tls
+from sidecar.snapshot.peers import Peers, compile_peers
 from sidecar.snapshot.routes import compile_route
+from sidecar.snapshot.ways import watched_tls
 from sidecar.snapshot.workload import compile_workload_tokens, lifetimes_of
 from sidecar.tls import ServerTLS
 from sidecar.upstream.errors import UpstreamConfigError

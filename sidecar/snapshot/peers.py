@@ -5,7 +5,6 @@ gateway starts with everything down. Whatever is kept open or remembered is a pa
 """
 
 import os
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,15 +32,13 @@ from sidecar.oauth.metadata import MetadataSource
 from sidecar.oauth.probe import Probe
 from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
-from sidecar.rotation import FileError, Rotated, Rotation
+from sidecar.rotation import FileError, Rotation
 from sidecar.snapshot.client_auth import compile_client_auth, source_of
 from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.routes import peer_tls
-from sidecar.tls import KeyPairError, TLSError, client_tls
+from sidecar.snapshot.ways import DOCUMENT_TIMEOUT, NoProof, Way, Ways, watched_tls
+from sidecar.tls import KeyPairError, TLSError
 
-#: An issuer's documents are few and small; whoever needs one waits no longer than for an exchange.
-DOCUMENT_TIMEOUT: Final = 5.0
-DOCUMENT_CONNECTIONS: Final = 4
 #: Questions to one issuer about tokens, at once; as many again wait.
 INTROSPECTIONS: Final = 64
 #: How long a server's own keys serve while they can't be fetched.
@@ -79,19 +76,6 @@ def compile_peers(
     return _Compiler(loaded, clock, metrics, rotation, parts, environ).compile()
 
 
-def watched_tls(rotation: Rotation, tls: TLS) -> Rotated[ssl.SSLContext]:
-    """Return the watched context for these settings, one for all who have the same. TLSError: a file is no good."""
-    return rotation.shared(tls, lambda: client_tls(tls))
-
-
-class _NoProof(Exception):
-    """What we authenticate with can't be used. path: of the key that says where it is."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 class _Compiler:
     def __init__(
         self,
@@ -109,7 +93,8 @@ class _Compiler:
         self._contexts = partial(watched_tls, rotation)
         self._parts = parts
         self._environ = environ
-        self._peers = Peers()
+        self._ways = Ways(clock, rotation, parts)
+        self._peers = Peers(clients=self._ways.clients)
 
     def compile(self) -> Peers:
         config = self._loaded.config
@@ -129,7 +114,7 @@ class _Compiler:
         """Turn what can't be made into a problem at its place in the file."""
         try:
             yield
-        except _NoProof as error:
+        except NoProof as error:
             self._peers.problems.append(self._loaded.problem(error.path, str(error)))
         except TLSError as error:
             self._peers.problems.append(self._loaded.problem((*path, "tls"), str(error)))
@@ -137,16 +122,20 @@ class _Compiler:
             self._peers.problems.append(self._loaded.problem(path, str(error)))
 
     def _issuer(self, name: str, section: schema.TrustedIssuer, iss: str) -> None:
-        peer = f"trusted_issuers.{name}"
+        path = ("trusted_issuers", name)
         profile, keys, metadata = Profile(section.token_profile), None, None
         introspection = section.introspection
+        endpoint = introspection.endpoint if introspection is not None else None
         discovers = section.jwks_file is None and section.jwks_uri is None and profile is not Profile.OPAQUE
-        if discovers or (introspection is not None and introspection.endpoint is None):
-            metadata = self._metadata(peer, peer_tls(section.tls), iss, section.discovery_url)
+        discovers = discovers or (introspection is not None and endpoint is None)
+        documents = (section.discovery_url or iss) if discovers else None
+        way = self._ways.way(path, section, peer_tls(section.tls), [documents, section.jwks_uri, endpoint])
+        if discovers:
+            metadata = self._metadata(way, iss, section.discovery_url)
         if profile is not Profile.OPAQUE:
-            made_of, location = self._issuer_keys(peer, section, metadata)
+            made_of, location = self._issuer_keys(way, section, metadata)
             keys = self._parts.keep(
-                ("keys", peer),
+                ("keys", way.peer),
                 (iss, made_of, section.keys_stale),
                 lambda: KeySource(
                     location, keys_stale=section.keys_stale, clock=self._clock, observed=self._keys_observer(name)
@@ -154,13 +143,13 @@ class _Compiler:
                 KeySource.close,
             )
             if section.probe is not None:
-                self._probe(peer, section.probe, keys, keys.look)
+                self._probe(way.peer, section.probe, keys, keys.look)
             self._peers.issued_keys.setdefault(iss, IssuedKeys(keys, tuple(section.algorithms)))
         token_type = self._loaded.config.token_type_of(section)
         asked = None
         if introspection is not None:
             where = metadata if introspection.endpoint is None else TokenEndpoint(introspection.endpoint, iss)
-            asked = self._introspection(name, section, introspection, where, token_type)
+            asked = self._introspection(name, way, section, introspection, where, token_type)
         self._peers.issuers[name] = TrustedIssuer(
             name=name,
             iss=iss,
@@ -176,7 +165,7 @@ class _Compiler:
         )
 
     def _issuer_keys(
-        self, peer: str, section: schema.TrustedIssuer, metadata: MetadataSource | None
+        self, way: Way, section: schema.TrustedIssuer, metadata: MetadataSource | None
     ) -> tuple[object, KeyLocation]:
         """Where an issuer's keys are, and what that is made of."""
         if section.jwks_file is not None:
@@ -184,12 +173,13 @@ class _Compiler:
         where = section.jwks_uri or metadata
         if where is None:
             raise ValueError("needs an issuer, a discovery_url, a jwks_uri or a jwks_file")
-        client = self._documents(peer, "keys", peer_tls(section.tls))
+        client = self._ways.documents(way, "keys")
         return (client, where), PublishedKeys(client, where)
 
     def _introspection(
         self,
         name: str,
+        way: Way,
         issuer: schema.TrustedIssuer,
         section: schema.Introspection,
         where: MetadataSource | TokenEndpoint | None,
@@ -201,8 +191,8 @@ class _Compiler:
         dialect = self._peers.dialects.get(issuer.authorization_server or "", DIALECTS["rfc8693"])
         path = ("trusted_issuers", name, "introspection", "client_auth")
         client_auth, tls = self._client_auth(path, section.client_auth, issuer.tls, dialect)
-        peer = f"trusted_issuers.{name}"
-        client = self._client(peer, "introspection", tls, DOCUMENT_TIMEOUT, INTROSPECTIONS)
+        way = replace(way, tls=tls, bearer=way.bearer if section.client_auth.method == "none" else None)
+        client = self._ways.client(way, "introspection", DOCUMENT_TIMEOUT, INTROSPECTIONS)
         available = self._metrics.trusted_issuer_available
 
         def make() -> Introspection:
@@ -225,19 +215,21 @@ class _Compiler:
             )
 
         made_of = (where, client, client_auth, token_type, section.max_age)
-        introspection = self._parts.keep(("introspection", peer), made_of, make, Introspection.close)
+        introspection = self._parts.keep(("introspection", way.peer), made_of, make, Introspection.close)
         if issuer.probe is not None and issuer.token_profile == "opaque":  # there are no keys to look at
-            self._probe(peer, issuer.probe, introspection, _look(introspection.look, available, name))
+            self._probe(way.peer, issuer.probe, introspection, _look(introspection.look, available, name))
         return introspection
 
     def _server(self, name: str, section: schema.AuthorizationServer) -> None:
-        path = ("authorization_servers", name, "client_auth")
-        client_auth, tls = self._client_auth(path, section.client_auth, section.tls, self._peers.dialects[name])
-        peer = f"authorization_servers.{name}"
-        client = self._client(peer, "tokens", tls, section.timeout, section.max_in_flight)
+        path = ("authorization_servers", name)
+        client_auth, tls = self._client_auth(
+            (*path, "client_auth"), section.client_auth, section.tls, self._peers.dialects[name]
+        )
+        way = self._ways.way(path, section, tls, [section.discovery_url or section.issuer])
+        client = self._ways.client(replace(way, bearer=None), "tokens", section.timeout, section.max_in_flight)
         metadata = None
         if section.issuer is not None or section.discovery_url is not None:
-            metadata = self._metadata(peer, tls, section.issuer, section.discovery_url)
+            metadata = self._metadata(way, section.issuer, section.discovery_url)
         endpoint: TokenEndpoint | MetadataSource | None = metadata
         if section.token_endpoint is not None:
             endpoint = TokenEndpoint(section.token_endpoint, section.issuer)
@@ -258,11 +250,11 @@ class _Compiler:
         )
         if section.probe is not None:
             available = self._metrics.authorization_server_available
-            self._probe(peer, section.probe, server, _look(server.look, available, name))
+            self._probe(way.peer, section.probe, server, _look(server.look, available, name))
         if metadata is not None and section.issuer is not None and section.issuer not in self._peers.issued_keys:
-            documents = self._documents(peer, "keys", tls)
+            documents = self._ways.documents(way, "keys")
             keys = self._parts.keep(
-                ("keys", peer),
+                ("keys", way.peer),
                 (documents, metadata),
                 lambda: KeySource(PublishedKeys(documents, metadata), keys_stale=SERVER_KEYS_STALE, clock=self._clock),
                 KeySource.close,
@@ -288,32 +280,17 @@ class _Compiler:
                 ),
             )
         except KeyPairError as error:
-            raise _NoProof((*path, "cert_file"), str(error)) from None
+            raise NoProof((*path, "cert_file"), str(error)) from None
         except TLSError:
             raise
         except FileError as error:
-            raise _NoProof((*path, source_of(section)), str(error)) from None
+            raise NoProof((*path, source_of(section)), str(error)) from None
         return made, tls
 
-    def _client(self, peer: str, what: str, tls: TLS, timeout: float, at_once: int) -> PeerClient:
-        client = self._parts.keep(
-            ("client", peer, what),
-            (tls, timeout, at_once),
-            lambda: PeerClient(
-                timeout=timeout, max_in_flight=at_once, tls=tls, clock=self._clock, contexts=self._contexts
-            ),
-            PeerClient.close,
-        )
-        self._peers.clients.setdefault(peer, []).append(client)
-        return client
-
-    def _documents(self, peer: str, what: str, tls: TLS) -> PeerClient:
-        return self._client(peer, what, tls, DOCUMENT_TIMEOUT, DOCUMENT_CONNECTIONS)
-
-    def _metadata(self, peer: str, tls: TLS, issuer: str | None, discovery_url: str | None) -> MetadataSource:
-        client = self._documents(peer, "metadata", tls)
+    def _metadata(self, way: Way, issuer: str | None, discovery_url: str | None) -> MetadataSource:
+        client = self._ways.documents(way, "metadata")
         return self._parts.keep(
-            ("metadata", peer),
+            ("metadata", way.peer),
             (client, issuer, discovery_url),
             lambda: MetadataSource(client, issuer=issuer, discovery_url=discovery_url, clock=self._clock),
             MetadataSource.close,

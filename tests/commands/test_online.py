@@ -17,6 +17,7 @@ from sidecar.config.load import load
 from tests.oauth.peers import raw_peer, reply
 from tests.support.canary import search
 from tests.support.certificates import Authority
+from tests.support.proxy import running_proxy
 from tests.support.scripted import ScriptedServer, granted, refused, replied, scripted_server
 from tests.support.sts import GATEWAY_SECRET, SECRET_CANARY, RunningSts, running_sts
 from tests.support.vendors.exchanges import Case, configuration
@@ -225,6 +226,22 @@ async def test_a_certificate_of_somebody_else(desk: Desk, tmp_path: Path) -> Non
         assert said.startswith("the certificate is not trusted; name its authority in ca_file")
         desk.change("timeout: 1s", f"timeout: 1s\n    tls: {{ca_file: {tmp_path}/authority.pem}}")
         assert (await desk.asked()).errors == ()
+
+
+# --- a proxy
+
+
+async def test_a_proxy_that_refuses(desk: Desk, scripted: ScriptedServer) -> None:
+    async with running_proxy() as proxy:
+        proxy.manner = "refuse"
+        desk.change("timeout: 1s", f"timeout: 1s\n    proxy_url: {proxy.url}")
+        parts = desk.text.partition("authorization_servers:")
+        desk.text = "".join(parts[:2]) + parts[2].replace(
+            f"issuer: {desk.sts.issuer}", f"token_endpoint: 'https://127.0.0.1:{scripted.port}/token'"
+        )
+        path, said = await desk.error()
+        assert path == "authorization_servers.corp.proxy_url"
+        assert said == "the proxy gives no connection; see whether it is up, and lets us through to that host"
 
 
 # --- trusted issuers

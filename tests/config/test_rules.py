@@ -109,7 +109,9 @@ def test_whoever_is_asked_about_tokens_is_asked_safely(workshop: Workshop) -> No
     assert wrong(workshop, **allowed) == {}
     public = {**INTROSPECTION, "client_auth": {"method": "none"}}
     assert wrong(workshop, **{f"{ISSUER}.introspection": public}) == {
-        f"{ISSUER}.introspection.client_auth.method": "introspection takes no public client (RFC 7662 §2.1)"
+        f"{ISSUER}.introspection.client_auth.method": (
+            "introspection takes no public client (RFC 7662 §2.1) without a bearer_file beside it"
+        )
     }
     secretless = {"client_auth": {"method": "client_secret_post", "client_id": "gateway"}}
     assert wrong(workshop, **{f"{ISSUER}.introspection": secretless}) == {
@@ -340,3 +342,59 @@ def test_preflights_and_pages(workshop: Workshop, name: str) -> None:
     keys, expected = CORS[name]
     changes = {f"{ROUTE}.{key}": value for key, value in keys.items()}
     assert wrong(workshop, **changes) == {f"{ROUTE}.{key}": what for key, what in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [
+        ("http://proxy.example:3128", None),
+        ("http://proxy.example:3128/", None),
+        ("http://127.0.0.1:3128", None),
+        ("https://proxy.example:3128", "should be an http URL without a path"),
+        ("http://proxy.example/path", "should be an http URL without a path"),
+        ("http://proxy.example?x", "should be an http URL without a path"),
+        ("http://user:secret@proxy.example:3128", "without user and fragment"),
+        ("socks5://proxy.example:1080", "without user and fragment"),
+    ],
+)
+@pytest.mark.parametrize("peer", [ISSUER, SERVER])
+def test_a_proxy_is_http_and_nothing_else(workshop: Workshop, peer: str, proxy: str, message: str | None) -> None:
+    found = wrong(workshop, **{f"{peer}.proxy_url": proxy})
+    if message is None:
+        assert found == {}
+    else:
+        assert set(found) == {f"{peer}.proxy_url"}
+        assert message in found[f"{peer}.proxy_url"]
+        assert "secret" not in found[f"{peer}.proxy_url"]
+
+
+@pytest.mark.parametrize(("peer", "key"), [(ISSUER, "jwks_uri"), (SERVER, "token_endpoint")])
+def test_a_proxy_elsewhere_reads_no_plain_http(workshop: Workshop, peer: str, key: str) -> None:
+    plain = {f"{peer}.{key}": "http://127.0.0.1:9/x"}
+    assert wrong(workshop, **plain, **{f"{peer}.proxy_url": "http://127.0.0.1:3128"}) == {}
+    remote = {**plain, f"{peer}.proxy_url": "http://proxy.example:3128"}
+    assert "plain http to another machine" in wrong(workshop, **remote)[f"{peer}.proxy_url"]
+    assert wrong(workshop, **remote, **{f"{peer}.allow_plain_http": True}) == {}
+
+
+def test_what_nobody_is_asked_with_has_no_effect(workshop: Workshop) -> None:
+    workshop.file("token")
+    workshop.file("keys")
+    way = {"bearer_file": "token", "proxy_url": "http://proxy.example:3128"}
+    issuer = {f"{ISSUER}.{name}": value for name, value in way.items()}
+    assert wrong(workshop, **issuer) == {}
+    assert wrong(workshop, **issuer, **{f"{ISSUER}.jwks_file": "keys"}) == dict.fromkeys(
+        issuer, "has no effect beside jwks_file, where nobody is asked"
+    )
+    alone = {"token_endpoint": "https://login.example.com/token", "client_auth": {"method": "none"}}
+    found = wrong(workshop, **{SERVER: {**alone, **way}})
+    assert list(found) == [f"{SERVER}.bearer_file"]
+    assert "has no effect without issuer or discovery_url" in found[f"{SERVER}.bearer_file"]
+
+
+def test_introspection_by_a_bearer_token_needs_no_client(workshop: Workshop) -> None:
+    workshop.file("token")
+    asked = {f"{ISSUER}.introspection": {"client_auth": {"method": "none"}}}
+    path = f"{ISSUER}.introspection.client_auth.method"
+    assert "takes no public client" in wrong(workshop, **asked)[path]
+    assert wrong(workshop, **asked, **{f"{ISSUER}.bearer_file": "token"}) == {}

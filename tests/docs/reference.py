@@ -50,6 +50,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.UpstreamURL: "URL",
     types.TrustedNetwork: "network",
     types.URLText: "URL",
+    types.ProxyURL: "URL",
     types.HostPattern: "host",
     types.Origin: "origin",
     types.ServerName: "host",

@@ -114,6 +114,8 @@ class Faults:
 
     def _blame_peer(self, health: Party, reason: str, peer: Path, where: Path) -> Fault:
         """Tell a peer that is down from one that is asked wrongly."""
+        if "proxy" in reason:
+            return self._blame(Party.CONFIGURATION, reason, (*peer, "proxy_url"))
         if "certificate" in reason or "TLS" in reason:
             return self._blame(Party.CONFIGURATION, reason, (*peer, "tls"))
         return self._blame(health if any(word in reason for word in _HEALTH) else Party.CONFIGURATION, reason, where)

@@ -13,6 +13,7 @@ from sidecar.config.schema.types import (
     Many,
     Name,
     PositiveDuration,
+    ProxyURL,
     ReadableFile,
     Scope,
     SecretVariable,
@@ -162,6 +163,11 @@ class TrustedIssuer(Section):
     probe: PositiveDuration | None = key(
         "How often its keys or metadata are looked at while nobody needs them; null: never.", default="30s"
     )
+    bearer_file: ReadableFile | None = key(
+        "A token that is asked for at its metadata, keys and introspection; sent to no origin but those named here.",
+        default=None,
+    )
+    proxy_url: ProxyURL | None = key("HTTP proxy on the way to the issuer; CONNECT for https.", default=None)
     tls: PeerTLS | None = key("TLS to the issuer.", default=None)
     allow_plain_http: bool = key("The network encrypts: allow http URLs that are not loopback.", default=False)
 
@@ -176,6 +182,10 @@ class AuthorizationServer(Section):
     dialect: DialectName = key("How it departs from RFC 8693.", default="rfc8693")
     grant: GrantName | None = key("How a token is traded there; left out: as the dialect says.", default=None)
     client_auth: ClientAuth = key("How we authenticate there.")
+    bearer_file: ReadableFile | None = key(
+        "A token that is asked for at its metadata and keys; sent to no origin but those named here.", default=None
+    )
+    proxy_url: ProxyURL | None = key("HTTP proxy on the way to the server; CONNECT for https.", default=None)
     tls: PeerTLS | None = key("TLS to the server.", default=None)
     timeout: PositiveDuration = key("One deadline for a whole exchange.", default="5s")
     max_in_flight: Count = key("Exchanges at once; a queue as long again.", default=64)

@@ -96,6 +96,7 @@ Listen = Annotated[addresses.Address, Read(_read(addresses.listen_address)), _TE
 UpstreamURL = Annotated[addresses.URL, Read(_read(addresses.upstream_url)), _TEXT]
 TrustedNetwork = Annotated[addresses.Network, Read(addresses.network), _TEXT]
 URLText = Annotated[str, Check(addresses.url_text)]
+ProxyURL = Annotated[str, Check(addresses.proxy_url)]
 HostPattern = Annotated[str, Check(addresses.host_pattern)]
 ServerName = Annotated[str, Check(addresses.server_name)]
 ExactPath = Annotated[str, Check(paths.exact_path)]

@@ -399,6 +399,11 @@ async def test_a_server_that_does_not_speak_tls(desk: Desk) -> None:
     assert await desk.fault() == (OURS, "authorization_servers.corp.tls")
 
 
+async def test_a_proxy_that_is_down(desk: Desk) -> None:
+    desk.change("timeout: 2s", "timeout: 2s\n    proxy_url: 'http://127.0.0.1:1'")
+    assert await desk.fault() == (OURS, "authorization_servers.corp.proxy_url")
+
+
 async def test_discovery_at_the_wrong_place(desk: Desk) -> None:
     desk.with_sts()
     server = desk.text.index("authorization_servers")
