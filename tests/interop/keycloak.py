@@ -69,7 +69,7 @@ class Keycloak:
         self._admin_password = secrets.token_urlsafe()
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._https_port = _free_port()
+        self._https_port = free_port()
         self.url: Final = f"http://127.0.0.1:{self._port}"
         #: Where it speaks https and asks for certificates; its own, and those it believes, are this authority's.
         self.https_url: Final = f"https://127.0.0.1:{self._https_port}"

@@ -62,10 +62,14 @@ class Authority:
         return _written(self._folder, certificate, key, password)
 
 
-def self_signed(folder: Path, name: str) -> Issued:
-    """Make a certificate that no authority signed."""
+def self_signed(folder: Path, name: str, *, ca: bool = False) -> Issued:
+    """Make a certificate that its own key signed; ca: one that may sign others, as tools make by default."""
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _builder(_name(name), _name(name), key, timedelta(days=1)).sign(key, hashes.SHA256())
+    certificate = (
+        _builder(_name(name), _name(name), key, timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
     return _written(folder, certificate, key, None)
 
 
@@ -78,22 +82,6 @@ def _written(
     return Issued(
         str(_write(folder / f"{stem}.pem", certificate.public_bytes(pem))),
         str(_write(folder / f"{stem}.key", key.private_bytes(pem, pkcs8, protection))),
-    )
-
-
-def self_signed(folder: Path, name: str, *, ca: bool = False) -> Issued:
-    """Make a certificate that its own key signed; ca: one that may sign others, as tools make by default."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder(_name(name), _name(name), key, timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    stem = f"{certificate.serial_number:x}"
-    return Issued(
-        str(_write(folder / f"{stem}.pem", certificate.public_bytes(pem))),
-        str(_write(folder / f"{stem}.key", key.private_bytes(pem, pkcs8, serialization.NoEncryption()))),
     )
 
 
