@@ -123,6 +123,14 @@ def _server(server: Part) -> Iterator[Finding]:
         yield from _plain_http(server["issuer"], server)
     for name in ("discovery_url", "token_endpoint"):
         yield from _plain_http(server[name], server)
+    if server["verify_issued"].text == "introspection":
+        if "issuer" not in server and "discovery_url" not in server:
+            yield server["verify_issued"].finding("needs an issuer or a discovery_url: metadata says where to ask")
+        elif "token_endpoint" in server:
+            yield from _discoverable(server["issuer"])
+            yield from _plain_http(server["issuer"], server)
+        if server["client_auth"]["method"].text == "none":
+            yield server["client_auth"]["method"].finding("introspection takes no public client (RFC 7662 §2.1)")
     yield from _key_pair(server["tls"])
     yield from _client_auth(server["client_auth"], server["tls"], server["token_endpoint"])
     if "bearer_file" in server and "issuer" not in server and "discovery_url" not in server:

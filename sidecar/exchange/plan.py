@@ -21,8 +21,9 @@ from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Route
 from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
+from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
 from sidecar.oauth.jwks import IssuerUnavailable, KeySource
-from sidecar.oauth.jwt import JWTError
+from sidecar.oauth.jwt import JWTError, SignedToken
 from sidecar.oauth.server import AuthorizationServer, ErrorReply, ServerError
 
 _SENTENCES: Final[Mapping[Kind, str]] = {
@@ -51,7 +52,8 @@ class Plan:
 
     subject: where a token of ours comes from that is exchanged instead of the caller's; None: the caller's is.
     client: the claims that identify us at the server: ``sub`` and ``client_id``, and ``iss`` where it is known.
-    issued_keys: by ``iss``, the issuers whose signatures can be checked.
+    issued_keys: by ``iss``, the issuers whose signatures can be checked. introspection: asked about issued tokens that
+        are no JWTs; None: they are taken.
     """
 
     route: Route
@@ -64,6 +66,7 @@ class Plan:
     client: Mapping[str, str]
     lifetimes: Lifetimes
     issued_keys: Mapping[str, IssuedKeys] = field(repr=False)
+    introspection: Introspection | None = None
 
     async def next_actor(self, request: RequestHead) -> Mapping[str, Any]:
         """Return the claims that identify who acts by this exchange: the actor token's, or else ours as the client."""
@@ -98,7 +101,10 @@ class Plan:
         if isinstance(answer, ErrorReply):
             raise self._refusal_of(answer, subject)
         signed = peek_issued(answer.members)
-        verified = await self._verified(answer.members, signed.claims.get("iss")) if signed is not None else "taken"
+        if signed is not None:
+            verified = await self._verified(answer.members, signed.claims.get("iss"))
+        else:
+            signed, verified = await self._introspected(answer.members)
         reply = read(
             answer.members,
             signed=signed,
@@ -165,3 +171,25 @@ class Plan:
                 finding=error.reason,
             ) from None
         return "signature"
+
+    async def _introspected(self, members: Mapping[str, Any]) -> tuple[SignedToken | None, str]:
+        """Have the server say what an opaque token is, where it is to be asked; and how the token was verified then."""
+        token = members.get("access_token")
+        if self.introspection is None or not isinstance(token, str):
+            return None, "taken"
+        key = ("authorization_servers", self.exchange.authorization_server, "verify_issued")
+        try:
+            claims = await self.introspection.introspect(token)
+        except IntrospectionUnavailable as error:
+            raise refuse(
+                Kind.EXCHANGE_UNAVAILABLE,
+                "The authorization server does not tell what it issued.",
+                retry_after=error.retry_after,
+                finding=error.reason,
+                key=key,
+            ) from None
+        if claims is None:
+            finding = "the authorization server says that the token it issued is not active"
+            raise refuse(Kind.EXCHANGE_UNUSABLE, UNUSABLE, finding=finding, key=key)
+        own = {"iss": self.client["iss"]} if "iss" in self.client else {}  # which the server may leave out
+        return SignedToken({}, {**own, **claims}), "introspection"

@@ -59,7 +59,7 @@ def read(
 ) -> Reply:
     """Check a successful reply's members and return the token it carries.
 
-    signed, verified: what ``peek_issued`` returned, and how it was verified since.
+    signed, verified: what ``peek_issued`` returned or introspection said, and how it was verified.
     Refused (EXCHANGE_UNUSABLE): anything about it that must not be used.
     """
     token = bearer_token(members)

@@ -88,7 +88,8 @@ class IssuedToken:
     sub: the claim that is the same for one person in all tokens, which a dialect may say is another one.
     audience, scope, actors: None where the token can't be read and the reply did not say.
     authorization_details: what was granted of those that were asked for, a JSON text each (RFC 9396).
-    verified: ``signature`` (a JWT of an issuer whose keys we have), ``claims`` (a JWT read without a key) or ``taken``.
+    verified: ``signature`` (a JWT of an issuer whose keys we have), ``claims`` (a JWT read without a key),
+        ``introspection`` (its server told) or ``taken``.
     """
 
     authorization_server: str

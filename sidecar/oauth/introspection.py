@@ -116,7 +116,8 @@ class Introspection:
             raise
         self._tell("success")
         self._active.pop(digest, None)
-        (self._inactive if answer.claims is None else self._active)[digest] = answer
+        if answer.until > self._clock.monotonic():
+            (self._inactive if answer.claims is None else self._active)[digest] = answer
         return answer
 
     async def _answer(self, token: str, digest: bytes) -> _Answer:

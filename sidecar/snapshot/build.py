@@ -222,6 +222,7 @@ def _plan(loaded: Loaded, route: Route, exchange: Exchange, peers: Peers, tokens
         client=_client(section),
         lifetimes=lifetimes_of(loaded, exchange.authorization_server),
         issued_keys=peers.issued_keys,
+        introspection=peers.introspections.get(exchange.authorization_server),
     )
 
 

@@ -23,6 +23,7 @@ from sidecar.exchange.dialects.overrides import with_overrides
 from sidecar.exchange.plan import IssuedKeys
 from sidecar.model.clock import Clock
 from sidecar.model.route import TLS
+from sidecar.model.tokens import ACCESS_TOKEN
 from sidecar.oauth.client_auth import ClientAuthentication, TokenEndpoint
 from sidecar.oauth.http import PeerClient
 from sidecar.oauth.introspection import Introspection
@@ -56,6 +57,7 @@ class Peers:
     dialects: dict[str, Dialect] = field(default_factory=dict)
     servers: dict[str, AuthorizationServer] = field(default_factory=dict)
     issued_keys: dict[str, IssuedKeys] = field(default_factory=dict)
+    introspections: dict[str, Introspection] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     clients: dict[str, list[PeerClient]] = field(default_factory=dict)
     problems: list[ConfigProblem] = field(default_factory=list)
@@ -194,31 +196,43 @@ class _Compiler:
         way = replace(way, tls=tls, bearer=way.bearer if section.client_auth.method == "none" else None)
         client = self._ways.client(way, "introspection", DOCUMENT_TIMEOUT, INTROSPECTIONS)
         available = self._metrics.trusted_issuer_available
+        introspection = self._asked_about(
+            way.peer,
+            (name, where, client, client_auth, DOCUMENT_TIMEOUT, INTROSPECTIONS),
+            (token_type, section.max_age),
+            lambda outcome: available.labels(name).set(outcome == "success"),
+        )
+        if issuer.probe is not None and issuer.token_profile == "opaque":  # there are no keys to look at
+            self._probe(way.peer, issuer.probe, introspection, _look(introspection.look, available, name))
+        return introspection
+
+    def _asked_about(
+        self,
+        peer: str,
+        whom: tuple[str, MetadataSource | TokenEndpoint, PeerClient, ClientAuthentication, float, int],
+        what: tuple[str, float],
+        observed: Callable[[str], None] | None = None,
+    ) -> Introspection:
+        """Return who asks about tokens. whom: name, endpoint, client, our proof, timeout and how many at once; what:
+        the tokens' type, and how long an answer is believed.
+        """
+        name, endpoint, client, client_auth, timeout, at_once = whom
+        token_type, max_age = what
 
         def make() -> Introspection:
             server = AuthorizationServer(
                 name,
-                endpoint=where,
+                endpoint=endpoint,
                 member="introspection_endpoint",
                 client=client,
                 client_auth=client_auth,
-                timeout=DOCUMENT_TIMEOUT,
-                max_in_flight=INTROSPECTIONS,
+                timeout=timeout,
+                max_in_flight=at_once,
                 clock=self._clock,
             )
-            return Introspection(
-                server,
-                token_type=token_type,
-                max_age=section.max_age,
-                clock=self._clock,
-                observed=lambda outcome: available.labels(name).set(outcome == "success"),
-            )
+            return Introspection(server, token_type=token_type, max_age=max_age, clock=self._clock, observed=observed)
 
-        made_of = (where, client, client_auth, token_type, section.max_age)
-        introspection = self._parts.keep(("introspection", way.peer), made_of, make, Introspection.close)
-        if issuer.probe is not None and issuer.token_profile == "opaque":  # there are no keys to look at
-            self._probe(way.peer, issuer.probe, introspection, _look(introspection.look, available, name))
-        return introspection
+        return self._parts.keep(("introspection", peer), (whom, what), make, Introspection.close)
 
     def _server(self, name: str, section: schema.AuthorizationServer) -> None:
         path = ("authorization_servers", name)
@@ -251,6 +265,11 @@ class _Compiler:
         if section.probe is not None:
             available = self._metrics.authorization_server_available
             self._probe(way.peer, section.probe, server, _look(server.look, available, name))
+        if section.verify_issued == "introspection" and metadata is not None:
+            bare = replace(way, bearer=None)
+            asking = self._ways.client(bare, "introspection", section.timeout, section.max_in_flight)
+            whom = (name, metadata, asking, client_auth, section.timeout, section.max_in_flight)
+            self._peers.introspections[name] = self._asked_about(way.peer, whom, (ACCESS_TOKEN, 0.0))
         if metadata is not None and section.issuer is not None and section.issuer not in self._peers.issued_keys:
             documents = self._ways.documents(way, "keys")
             keys = self._parts.keep(

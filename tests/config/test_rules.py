@@ -398,3 +398,22 @@ def test_introspection_by_a_bearer_token_needs_no_client(workshop: Workshop) -> 
     path = f"{ISSUER}.introspection.client_auth.method"
     assert "takes no public client" in wrong(workshop, **asked)[path]
     assert wrong(workshop, **asked, **{f"{ISSUER}.bearer_file": "token"}) == {}
+
+
+def test_whoever_is_asked_about_issued_tokens_can_be_found(workshop: Workshop) -> None:
+    workshop.file("secret")
+    client = {"method": "client_secret_basic", "client_id": "gateway", "client_secret_file": "secret"}
+
+    def said(**keys: object) -> dict[str, str]:
+        return wrong(workshop, **{SERVER: {"client_auth": client, "verify_issued": "introspection", **keys}})
+
+    assert said(issuer="https://a") == {}
+    assert said(issuer="https://a", token_endpoint="https://a/token") == {}
+    assert said(discovery_url="https://a/meta") == {}
+    assert said(token_endpoint="https://a/token") == {
+        f"{SERVER}.verify_issued": "needs an issuer or a discovery_url: metadata says where to ask"
+    }
+    assert said(issuer="http://a.example", token_endpoint="https://a/token").keys() == {f"{SERVER}.issuer"}
+    assert said(issuer="https://a", client_auth={"method": "none"}) == {
+        f"{SERVER}.client_auth.method": "introspection takes no public client (RFC 7662 §2.1)"
+    }

@@ -126,6 +126,10 @@ A JWT's signature is checked first. Then the answer can only take away: that the
     "authorization_servers.NAME": """
 Give `issuer`, `discovery_url` or `token_endpoint`. With `issuer` alone, the metadata's own `issuer` has to be the same.
 
+`verify_issued: introspection` has the server say what an opaque token is that it has just issued (RFC 7662), found in
+its metadata and asked by the same `client_auth`; the answer is judged as a JWT's claims are, by `expect` too. Without
+it an opaque token is taken, and shows no actor. JWTs are never asked about.
+
 `timeout` covers the whole exchange, with discovery and one retry. Above `max_in_flight`, as many again wait; the next
 ones get 503. `default_lifetime` is used only where the server says nothing: keep it short.
 

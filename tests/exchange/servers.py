@@ -11,6 +11,7 @@ from sidecar.exchange.plan import IssuedKeys, Plan
 from sidecar.exchange.schedule import Lifetimes
 from sidecar.exchange.workload.source import WorkloadSource
 from sidecar.model.route import Route
+from sidecar.oauth.introspection import Introspection
 from sidecar.oauth.server import AuthorizationServer, ErrorReply, TokenReply
 from tests.support.clock import FakeClock
 from tests.support.values import route
@@ -85,6 +86,7 @@ def plan(
     lifetimes: Lifetimes | None = None,
     issued_keys: dict[str, IssuedKeys] | None = None,
     dialect: Dialect | None = None,
+    introspection: Introspection | None = None,
 ) -> Plan:
     """Return the plan of a route whose exchanges this server is asked for."""
     serves = serves or route()
@@ -110,4 +112,5 @@ def plan(
         client={"iss": "https://issuer.example", "sub": "gateway", "client_id": "gateway"},
         lifetimes=lifetimes or Lifetimes(),
         issued_keys=issued_keys or {},
+        introspection=introspection,
     )

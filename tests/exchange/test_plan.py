@@ -1,5 +1,6 @@
 """One trip to the token endpoint: what every failure is called, and how what came back is verified."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sidecar.exchange.workload.file import workload_token_file
 from sidecar.model.refusal import Kind, Refusal, Refused, StepUp
 from sidecar.model.route import Expect, Expected
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, IssuedToken, Semantics
+from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
 from sidecar.oauth.jwks import KeySource, KeysUnavailable
 from sidecar.oauth.jwt import generate_key, jwk_set, sign
 from sidecar.oauth.server import (
@@ -266,3 +268,70 @@ async def test_a_plan_shows_no_secret(server: FakeServer) -> None:
     by = knowing(server, jwk_set([KEY]))
     ask = by.asker.ask(subject("canary-token"), None)
     assert "canary" not in repr((by, ask))
+
+
+# --- opaque tokens that their server is asked about
+
+
+class Telling(Introspection):
+    """Says what a test wants of any token."""
+
+    def __init__(self, says: Mapping[str, Any] | IntrospectionUnavailable | None) -> None:
+        self.says = says
+        self.asked: list[str] = []
+
+    async def introspect(self, token: str) -> Mapping[str, Any] | None:
+        self.asked.append(token)
+        if isinstance(self.says, IntrospectionUnavailable):
+            raise self.says
+        return self.says
+
+
+TOLD = {"active": True, "iss": "https://issuer.example", "sub": "alice", "aud": "orders-api", "scope": "orders.read"}
+
+
+async def test_what_its_server_says_of_an_opaque_token_counts(server: FakeServer) -> None:
+    telling = Telling({**TOLD, "act": {"sub": "agent"}, "exp": NOW + 60})
+    token, times = await carry_out(plan(server, introspection=telling))
+    assert telling.asked == [token.token]
+    assert (token.verified, token.sub, token.audience) == ("introspection", "alice", frozenset({"orders-api"}))
+    assert token.semantics is Semantics.DELEGATION
+    assert times.life == 60
+
+
+@pytest.mark.parametrize(
+    ("says", "kind"),
+    [
+        (None, Kind.EXCHANGE_UNUSABLE),
+        (IntrospectionUnavailable(3.0, "introspection: no connection"), Kind.EXCHANGE_UNAVAILABLE),
+        ({**TOLD, "exp": 1}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "nbf": 4_000_000_000}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "aud": 7}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "scope": ["x", 1]}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "act": "agent"}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "typ": "Refresh"}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "sub": "mallory"}, Kind.EXCHANGE_UNUSABLE),
+        ({"active": True, "sub": "mallory", "aud": "orders-api"}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "aud": "another-api"}, Kind.EXCHANGE_UNUSABLE),
+        ({**TOLD, "scope": "everything"}, Kind.EXCHANGE_UNUSABLE),
+    ],
+)
+async def test_a_token_that_is_not_what_was_asked_for(
+    server: FakeServer, says: Mapping[str, Any] | IntrospectionUnavailable | None, kind: Kind
+) -> None:
+    expect = Expect(
+        audience=Expected(frozenset({"orders-api"}), frozenset({"orders-api"})),
+        scope=Expected(frozenset(), frozenset({"orders.read"})),
+    )
+    by = plan(server, route(asks=exchange(expect=expect)), introspection=Telling(says))
+    assert (await refused(by)).kind is kind
+
+
+async def test_nobody_is_asked_about_a_jwt_or_about_nothing(server: FakeServer) -> None:
+    telling = Telling(None)
+    server.answer = lambda form: granted(form, access_token=sign({**TOLD, "exp": NOW + 60}, KEY, "ES256"))
+    token, _ = await carry_out(plan(server, introspection=telling))
+    assert token.verified == "claims"
+    server.answer = lambda form: granted(form, access_token=None)
+    await refused(plan(server, introspection=telling))
+    assert telling.asked == []

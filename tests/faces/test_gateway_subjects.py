@@ -229,3 +229,27 @@ async def test_a_server_that_is_down_is_so_for_its_issuer_alone(world: MakeWorld
     assert (answer.status, answer.kind) == (503, "exchange-unavailable")
     refusal = (await it.gateway.receipt_lines())[-1]
     assert (refusal["event"], refusal["authorization_server"]) == ("refusal", "partner")
+
+
+#: Issued tokens are opaque, and their server says what they are.
+TELLING = CONFIG.replace("    client_auth: {method", "    verify_issued: introspection\n    client_auth: {method", 1)
+
+
+async def test_an_opaque_issued_token_is_held_against_what_its_server_says(world: MakeWorld) -> None:
+    it = await world(TELLING, server=opaque_config)
+    for _ in range(2):
+        assert (await it.gateway.ask(get(token=it.sts.mint(jti="same")))).status == 200
+    [authorization] = it.upstream.last.values(b"authorization")
+    assert b"." not in authorization
+    lines = await it.gateway.receipt_lines()
+    assert lines[0]["issued_token"]["audience"] == ["orders-api"]
+    assert lines[0]["semantics"] == "delegation"
+    assert lines[0]["actor"] == [{"iss": it.sts.issuer, "sub": "gateway"}]
+
+
+async def test_one_that_is_not_as_the_route_expects_does_not_leave(world: MakeWorld) -> None:
+    config = TELLING.replace("scope: [orders.read]}", "scope: [orders.read], semantics: impersonation}")
+    it = await world(config, server=opaque_config)
+    answer = await it.gateway.ask(get(token=it.sts.mint()))
+    assert (answer.status, answer.kind) == (502, "exchange-unusable")
+    assert not it.upstream.seen

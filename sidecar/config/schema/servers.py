@@ -195,6 +195,10 @@ class AuthorizationServer(Section):
     default_lifetime: PositiveDuration = key(
         "Of an issued token where neither expires_in nor the token says.", default="60s"
     )
+    verify_issued: Literal["auto", "introspection"] = key(
+        "auto: a JWT by signature and claims, an opaque token is taken; introspection: an opaque one is asked about.",
+        default="auto",
+    )
     extra_params: Mapping[ExtraParameter, Text] = key(
         "Sent with every exchange; never what the grant itself sets.", default={}, secret=True
     )
