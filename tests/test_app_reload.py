@@ -17,6 +17,7 @@ from sidecar.snapshot import Snapshot
 from tests.support.certificates import Authority
 from tests.support.gateway import BOUND, RunningGateway, ask, get, recording_upstream, running_gateway
 from tests.support.held import ended, exchange, held_upstream, keep, once, refused, under_way
+from tests.support.process import free_port
 from tests.support.sts import GATEWAY_SECRET, RunningSts, running_sts
 
 SIMPLE = """
@@ -248,12 +249,6 @@ async def test_an_address_that_is_taken_changes_nothing(tmp_path: Path) -> None:
 
 
 # --- listeners
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 async def test_a_listener_moves(tmp_path: Path) -> None:

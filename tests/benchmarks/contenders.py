@@ -13,7 +13,8 @@ from importlib import metadata
 from typing import Any, Final
 
 from tests.benchmarks import installed
-from tests.benchmarks.stage import ISSUER, Stage, free_port
+from tests.benchmarks.stage import ISSUER, Stage
+from tests.support.process import free_port
 
 GATEWAY_CORE: Final = (os.cpu_count() or 1) - 1
 #: Where a program sets a token of its own accord, it sets one as long as a real one.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.oauth.jwt import generate_key, jwk_set, sign
-from tests.support.process import running
+from tests.support.process import free_port, running
 
 SUBJECTS: Final = 1_000
 ISSUER: Final = "https://login.example.com"
@@ -95,12 +95,6 @@ def stage(folder: Path) -> Iterator[Stage]:
         sts = [*run, "sidecar", "sts", "-c", str(folder / "sts.yaml")]
         made.start("sts", sts, made.sts_port, core=LOAD_CORE)
         yield made
-
-
-def free_port() -> int:
-    """Return a port nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def listens(port: int) -> bool:

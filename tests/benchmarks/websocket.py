@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks.meter import cpu_seconds, resident
-from tests.benchmarks.stage import free_port, listens
-from tests.support.process import running
+from tests.benchmarks.stage import listens
+from tests.support.process import free_port, running
 from tests.support.websocket import BINARY, frame, handshake, read_head, switching
 
 SIZES = {"128 B": 128, "4 KiB": 4 << 10, "64 KiB": 64 << 10, "1 MiB": 1 << 20}

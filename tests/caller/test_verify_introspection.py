@@ -1,6 +1,5 @@
 """Tokens that an issuer vouches for: opaque ones, and JWTs that it may have withdrawn."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,27 +9,14 @@ from sidecar.caller.take import Credential
 from sidecar.caller.verify import TrustedIssuer, Verifier
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.tokens import TOKEN_TYPES, Actor, Subject
-from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
+from sidecar.oauth.introspection import IntrospectionUnavailable
 from sidecar.oauth.jwt import MAX_TOKEN_BYTES
 from tests.caller.test_verify import ISSUER, KEY, OTHER, Door, Keys, trusted
 from tests.support.clock import FakeClock
+from tests.support.vouching import Vouching
 
 TOKEN = "an-opaque-token"
 ALLOWED = frozenset({"corp", "opaque", "other"})
-
-
-class Vouching(Introspection):
-    """Says what a test wants of any token: claims, None for one that is not active, or an error; counts how often."""
-
-    def __init__(self, says: Mapping[str, Any] | IntrospectionUnavailable | None) -> None:
-        self.says = says
-        self.asked: list[str] = []
-
-    async def introspect(self, token: str) -> Mapping[str, Any] | None:
-        self.asked.append(token)
-        if isinstance(self.says, IntrospectionUnavailable):
-            raise self.says
-        return self.says
 
 
 class Counter:

@@ -15,7 +15,7 @@ import pytest
 
 from sidecar.oauth.jwt import VerificationKeys, peek, verify
 from tests.support.canary import Canary, search
-from tests.support.process import running, stop
+from tests.support.process import free_port, running, stop
 
 BOUND = 30.0  # seconds for any single wait
 SECRET = Canary.fresh("sts")
@@ -38,11 +38,6 @@ clients:
     client_credentials: {{sub: alice, audience: [gateway]}}
 {more}""")
     return path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def listening(port: int) -> bool:

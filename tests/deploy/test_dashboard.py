@@ -5,7 +5,6 @@ import json
 import re
 import runpy
 import shutil
-import socket
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.gateway import get, recording_upstream, running_gateway
-from tests.support.process import running
+from tests.support.process import free_port, running
 from tests.support.sts import GATEWAY_SECRET, running_sts
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "grafana"
@@ -104,12 +103,6 @@ def scraping(program: str, folder: Path, admin: int, port: int) -> list[str]:
         f"--storage.tsdb.path={folder}/tsdb",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def is_ready(port: int) -> bool:

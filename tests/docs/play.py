@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.docs.pages import Block
-from tests.support.process import start, stop
+from tests.support.process import free_ports, start, stop
 
 #: The ports that pages use.
 PORTS: Final = ("8080", "8090", "9000", "9090")
@@ -29,7 +29,7 @@ class Differs(Exception):
 
 def play(page: Sequence[Block], folder: Path) -> None:
     """Play a page's blocks in an empty folder. Differs: where it is not as the page says."""
-    ports = dict(zip(PORTS, map(str, _free_ports(len(PORTS))), strict=True))
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     with ExitStack() as stack:
         reader = _Reader(folder, stack)
         for block in page:
@@ -127,12 +127,3 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has right now; held all at once, so that they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

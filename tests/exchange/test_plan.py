@@ -16,7 +16,7 @@ from sidecar.exchange.workload.file import workload_token_file
 from sidecar.model.refusal import Kind, Refusal, Refused, StepUp
 from sidecar.model.route import Expect, Expected
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, IssuedToken, Semantics
-from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
+from sidecar.oauth.introspection import IntrospectionUnavailable
 from sidecar.oauth.jwks import KeySource, KeysUnavailable
 from sidecar.oauth.jwt import generate_key, jwk_set, sign
 from sidecar.oauth.server import (
@@ -29,6 +29,7 @@ from sidecar.oauth.server import (
 from tests.exchange.servers import Answer, FakeServer, granted, plan, token_for
 from tests.support.clock import FakeClock
 from tests.support.values import NOW, exchange, request, route, subject
+from tests.support.vouching import Vouching
 
 ISSUER = "https://as.example"
 KEY = generate_key("ES256", "k")
@@ -273,25 +274,11 @@ async def test_a_plan_shows_no_secret(server: FakeServer) -> None:
 # --- opaque tokens that their server is asked about
 
 
-class Telling(Introspection):
-    """Says what a test wants of any token."""
-
-    def __init__(self, says: Mapping[str, Any] | IntrospectionUnavailable | None) -> None:
-        self.says = says
-        self.asked: list[str] = []
-
-    async def introspect(self, token: str) -> Mapping[str, Any] | None:
-        self.asked.append(token)
-        if isinstance(self.says, IntrospectionUnavailable):
-            raise self.says
-        return self.says
-
-
 TOLD = {"active": True, "iss": "https://issuer.example", "sub": "alice", "aud": "orders-api", "scope": "orders.read"}
 
 
 async def test_what_its_server_says_of_an_opaque_token_counts(server: FakeServer) -> None:
-    telling = Telling({**TOLD, "act": {"sub": "agent"}, "exp": NOW + 60})
+    telling = Vouching({**TOLD, "act": {"sub": "agent"}, "exp": NOW + 60})
     token, times = await carry_out(plan(server, introspection=telling))
     assert telling.asked == [token.token]
     assert (token.verified, token.sub, token.audience) == ("introspection", "alice", frozenset({"orders-api"}))
@@ -323,12 +310,12 @@ async def test_a_token_that_is_not_what_was_asked_for(
         audience=Expected(frozenset({"orders-api"}), frozenset({"orders-api"})),
         scope=Expected(frozenset(), frozenset({"orders.read"})),
     )
-    by = plan(server, route(asks=exchange(expect=expect)), introspection=Telling(says))
+    by = plan(server, route(asks=exchange(expect=expect)), introspection=Vouching(says))
     assert (await refused(by)).kind is kind
 
 
 async def test_nobody_is_asked_about_a_jwt_or_about_nothing(server: FakeServer) -> None:
-    telling = Telling(None)
+    telling = Vouching(None)
     server.answer = lambda form: granted(form, access_token=sign({**TOLD, "exp": NOW + 60}, KEY, "ES256"))
     token, _ = await carry_out(plan(server, introspection=telling))
     assert token.verified == "claims"

@@ -1,14 +1,16 @@
-"""Other programs as processes of a test: started with a log file, waited for until ready, and always stopped.
+"""Other programs as processes of a test: started with a log file, waited for until ready, and always stopped; and ports
+for them.
 
 What a program is asked or told never lives here.
 """
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,20 @@ LOG_LINES: Final = 40
 
 class StartError(Exception):
     """A program ended, or was not ready in time; the message carries the end of its log."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that nobody has right now; held all at once, so that they differ."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody has right now."""
+    return free_ports(1)[0]
 
 
 def start(

@@ -13,6 +13,7 @@ from sidecar.model.route import TLS, Upstream
 from sidecar.upstream.dial import Dialer
 from sidecar.upstream.errors import Phase, UpstreamConfigError, UpstreamTimeout, UpstreamUnavailable
 from tests.support.certificates import Authority, Issued
+from tests.support.process import free_port
 from tests.support.raw_upstream import Peer, RawUpstream
 from tests.support.upstreams import upstream
 
@@ -45,11 +46,6 @@ async def dialled(target: Upstream) -> AsyncIterator[Opened]:
 
 async def greeting(peer: Peer) -> None:
     await peer.rest()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @asynccontextmanager
