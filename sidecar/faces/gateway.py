@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from sidecar.decide import decide
 from sidecar.exchange.exchanger import Exchanger
-from sidecar.faces.challenges import may_mean_our_token, says_invalid_token
 from sidecar.faces.cors import opened, preflight_answer
 from sidecar.faces.forward import hops_left, upstream_head
+from sidecar.faces.once_more import FRESH, once_more
 from sidecar.faces.problems import problem
 from sidecar.faces.relay import return_response, send
 from sidecar.faces.responses import OwnResponse, written
@@ -29,7 +29,6 @@ from sidecar.model.refusal import Kind, Refusal, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Preflight, Route
 from sidecar.observe.journal import Journal
-from sidecar.observe.route_metrics import TokenRefusal
 from sidecar.routing.conditions import methods_of
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
@@ -37,9 +36,6 @@ from sidecar.wire.handshake import offer_of
 
 #: Counted where the caller left before it was answered; nobody is ever sent it.
 CLIENT_LEFT: Final = 499
-
-#: Seconds within which an issued token is as new as one can be: a 401 then means something else.
-FRESH: Final = 2.0
 
 _NOTHING_DECIDED: Final = Decision()
 _NO_LISTENER: Final = Refusal(Kind.OVERLOADED, "The listener is no longer served.", retry_after=1, close=True)
@@ -196,33 +192,22 @@ class Gateway:
         response: Response,
         grant: Grant,
     ) -> Response:
-        """The upstream answered 401: where that may be the issued token's fault, ask again under a newer one, once.
+        """The upstream answered 401: see ``once_more`` for what becomes of that."""
+        snapshot, subject = passage.snapshot, passage.decision.subject
 
-        A request that was answered 401 was not applied (RFC 9110 §15.5.2), so that its method does not matter.
-        Refused (ISSUED_TOKEN_REFUSED): the upstream says that the token is invalid, and there is no other.
-        """
-        if not may_mean_our_token(response.fields):
-            return response
-        count = self._journal.metrics.route(route.name).issued_token_refused
-        subject = passage.decision.subject
-        if not self._exchanger.give_up(grant):
-            count(TokenRefusal.LIMITED)
-        elif not upload.whole:
-            count(TokenRefusal.NOT_REPLAYABLE)
-        else:
-            response.close()
-            try:
-                newer = await self._exchanger.obtain(passage.snapshot.plan(route, subject), subject, request)
-            except Refused:
-                count(TokenRefusal.EXCHANGE_FAILED)
-                raise
+        async def again(newer: Grant) -> Response:
             passage.decision = decision = replace(passage.decision, grant=newer)
-            response = await self._send(passage, request, route, upload, self._head(passage, request, decision, route))
-            count(TokenRefusal.REFUSED if response.status == 401 else TokenRefusal.REPLAYED)
-        if response.status == 401 and says_invalid_token(response.fields):
-            response.close()
-            raise refuse(Kind.ISSUED_TOKEN_REFUSED, "The upstream does not accept the issued token.")
-        return response
+            return await self._send(passage, request, route, upload, self._head(passage, request, decision, route))
+
+        return await once_more(
+            response,
+            grant,
+            self._exchanger,
+            self._journal.metrics.route(route.name),
+            replayable=upload.whole,
+            newer=lambda: self._exchanger.obtain(snapshot.plan(route, subject), subject, request),
+            send=again,
+        )
 
     async def _send(
         self, passage: _Passage, request: RequestHead, route: Route, upload: Upload, head: bytes
