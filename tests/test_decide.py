@@ -187,6 +187,7 @@ async def test_without_one_credential_nothing_is_verified(head: RequestHead, kin
 
 
 @pytest.mark.parametrize("kind", [Kind.INVALID_TOKEN, Kind.ISSUER_UNAVAILABLE])
+@pytest.mark.threat("S1")
 async def test_without_a_verified_token_nothing_is_exchanged(kind: Kind) -> None:
     steps = Steps(verification=kind)
     decision = await decided(request(BEARER), steps)
@@ -344,6 +345,7 @@ async def test_an_error_that_is_no_refusal_is_not_hidden() -> None:
         await decide(request(BEARER), snapshot(Steps()), broken)
 
 
+@pytest.mark.threat("S9")
 async def test_no_decision_shows_a_token() -> None:
     decision = await decided(request(BEARER), Steps())
     assert TOKEN not in repr(decision)

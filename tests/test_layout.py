@@ -85,6 +85,7 @@ def test_the_middle_module_is_short() -> None:
 
 
 @every_module
+@pytest.mark.threat("S66")
 def test_it_asserts_nothing(module: Path) -> None:
     """``python -O`` removes assertions: what must hold is checked."""
     assert not [node.lineno for node in ast.walk(tree(module)) if isinstance(node, ast.Assert)]

@@ -80,6 +80,7 @@ async def test_callers_show_a_certificate_where_one_is_asked_for(tmp_path: Path)
     assert await handshake(server, client_context(TLS(ca_file=authority.ca_file))) is None
 
 
+@pytest.mark.threat("S60")
 def test_verification_can_not_be_turned_off() -> None:
     for tls in (TLS(), TLS(server_name="other.example")):
         context = client_context(tls)

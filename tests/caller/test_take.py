@@ -43,6 +43,7 @@ def test_the_scheme_is_case_insensitive(scheme: bytes) -> None:
         [b"Bearerx y"],
     ],
 )
+@pytest.mark.threat("S4")
 def test_no_bearer_token(values: list[bytes]) -> None:
     assert taking(request(*((b"Authorization", value) for value in values))) is Kind.MISSING_TOKEN
 
@@ -65,6 +66,7 @@ def test_no_bearer_token(values: list[bytes]) -> None:
         [b"Bearer\ta"],
     ],
 )
+@pytest.mark.threat("S2", "S4")
 def test_odd_authorization_is_a_bad_request(values: list[bytes]) -> None:
     assert taking(request(*((b"Authorization", value) for value in values))) is Kind.INVALID_REQUEST
 
@@ -95,6 +97,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place)[:50])
+@pytest.mark.threat("S3")
 def test_the_token_in_a_second_place(place: dict[str, bytes] | dict[str, tuple[bytes, bytes]]) -> None:
     fields = [BEARER]
     changes = dict(place)
@@ -115,6 +118,7 @@ def test_cookies_that_are_dropped_may_hold_it() -> None:
 
 
 @pytest.mark.parametrize("query", [b"access_token=other", b"a=1&access_token=", b"ACCESS_TOKEN=x"])
+@pytest.mark.threat("S3")
 def test_a_token_in_the_query(query: bytes) -> None:
     head = request(BEARER, query=query)
     assert taking(head) is Kind.INVALID_REQUEST
@@ -125,6 +129,7 @@ def test_the_signature_of_another_token_is_none_of_ours() -> None:
     assert taking(request(BEARER, (b"X-Other", b"eyJ.eyJ.c29tZS1vdGhlci1zaWduYXR1cmU"))) == TOKEN.decode()
 
 
+@pytest.mark.threat("S7")
 def test_another_header_carries_the_token_alone_and_from_trusted_peers_only() -> None:
     head = request((b"X-Forwarded-Access-Token", TOKEN))
     assert taking(head, "x-forwarded-access-token", trusted_peer=True) == TOKEN.decode()

@@ -398,6 +398,7 @@ def raw(payload: str, key: Key = KEY) -> str:
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", "HS256", "ES512", "ES256 ", "RS256"])
+@pytest.mark.threat("S54")
 async def test_an_algorithm_that_the_issuer_does_not_use(door: Door, alg: str) -> None:
     for signature in (b"", b"x" * 64):
         assert (
@@ -414,6 +415,7 @@ async def test_a_public_key_is_no_shared_secret(door: Door) -> None:
         await door.invalid(f"{head}.{segment(signature)}", "algorithm is not allowed")
 
 
+@pytest.mark.threat("S26", "S56")
 async def test_a_key_that_the_token_brings_along(door: Door) -> None:
     header = {"alg": "ES256", "jwk": OTHER.as_dict(private=False), "jku": "https://evil", "x5u": "https://evil"}
     for kid in ("one", "two", "../../etc/passwd", "' OR 1=1", "https://evil/keys"):
@@ -440,6 +442,7 @@ async def test_a_header_that_nobody_here_understands(door: Door, header: dict[st
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c", "..", "a.b.c.d.e", "....", "eyJ.eyJ.x", "a" * 20_000])
+@pytest.mark.threat("S57")
 async def test_what_is_no_signed_token(door: Door, token: str) -> None:
     refusal = await door.refusal(token)
     assert refusal.kind is Kind.INVALID_TOKEN
@@ -523,6 +526,7 @@ async def test_what_is_remembered_is_remembered_for_the_routes_that_trust_the_is
     assert (await door.verify(token, "corp", "partner")).issuer == "corp"
 
 
+@pytest.mark.threat("S14")
 async def test_a_forged_token_never_meets_the_memory(door: Door) -> None:
     """One with the victim's claims and id, but another signature or none, is another token."""
     token = door.token()

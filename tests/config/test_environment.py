@@ -49,6 +49,7 @@ def test_a_reference_takes_the_environments_value_once(text: str, value: str) ->
         ("${HOST }", "should be ${NAME} for the environment's value, or $${ for a literal ${"),
     ],
 )
+@pytest.mark.threat("S62")
 def test_what_can_not_be_replaced_is_found_and_left(text: str, message: str) -> None:
     found: list[Finding] = []
     assert substitute(["x", {"a": text}], ENVIRON, found) == ["x", {"a": text}]
@@ -107,6 +108,7 @@ def test_a_file_to_write_needs_its_directory(surroundings: Surroundings, tmp_pat
         surroundings.writable("gone/receipts.jsonl")
 
 
+@pytest.mark.threat("S62")
 def test_a_variable_with_a_secret_is_set_and_says_something(surroundings: Surroundings) -> None:
     assert surroundings.variable("SECRET") == "SECRET"
     for name in ("GONE", "BLANK"):

@@ -63,6 +63,7 @@ def complaints(text: str | bytes) -> list[str]:
         ("9" * 30, "9" * 30),
     ],
 )
+@pytest.mark.threat("S61")
 def test_only_plain_words_and_decimal_numbers_are_other_than_text(text: str, value: object) -> None:
     read = content(f"a: {text}")["a"]
     assert read == value
@@ -85,6 +86,7 @@ def test_a_byte_order_mark_and_crlf_move_nothing() -> None:
     assert document.positions.values[("b",)] == (2, 4)
 
 
+@pytest.mark.threat("S61")
 def test_every_duplicate_key_is_reported_at_the_key_and_the_first_stays() -> None:
     document = yaml.parse(b"a: 1\nb: {x: 1, x: [2]}\n'a': 3\na: 4\n", "f")
     assert [str(problem) for problem in document.problems] == [
@@ -112,6 +114,7 @@ def test_every_duplicate_key_is_reported_at_the_key_and_the_first_stays() -> Non
         ("*k : 1", "f:1:1: anchors, aliases and tags are not supported"),
     ],
 )
+@pytest.mark.threat("S61")
 def test_what_gives_yaml_a_second_meaning_is_refused(text: str, complaint: str) -> None:
     assert complaints(text) == [complaint]
     assert [line.partition(" ")[2] for line in complaints(f"{text}\nzz: 1\nzz: 2")][1:] == [
@@ -148,6 +151,7 @@ def test_bounds() -> None:
     assert complaints(b"#" * (yaml.MAX_BYTES + 1)) == ["f:1:1: larger than 8 MiB"]
 
 
+@pytest.mark.threat("S61")
 def test_a_bomb_of_aliases_is_never_expanded() -> None:
     levels = "".join(f"l{n + 1}: &l{n + 1} [{', '.join([f'*l{n}'] * 9)}]\n" for n in range(20))
     found = complaints(f"l0: &l0 [x]\n{levels}")

@@ -7,7 +7,7 @@ from typing import get_args
 from sidecar.commands.lint.rules import RULES, UNUSED_ACCEPT
 from sidecar.commands.schema import document
 from sidecar.config.schema.accept import FileRule, RouteRule
-from tests.docs import performance, reference, servers
+from tests.docs import performance, reference, servers, threats
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -67,6 +67,7 @@ MADE = {
     "commands.md": reference.commands,
     "authorization-servers.md": servers.page,
     "performance.md": performance.page,
+    "threat-model.md": threats.page,
 }
 
 

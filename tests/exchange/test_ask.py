@@ -85,6 +85,7 @@ def test_reserved_names_are_all_that_the_form_can_hold() -> None:
     assert {name for name, _ in form} <= RESERVED
 
 
+@pytest.mark.threat("S12")
 def test_every_field_alone_makes_another_key() -> None:
     base = asker().ask(subject(), None).key
     keys = [
@@ -122,6 +123,7 @@ def test_a_rotated_actor_token_keeps_its_key_and_is_sent_fresh() -> None:
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=4, unique=True))
+@pytest.mark.threat("S13")
 def test_no_splitting_of_the_same_text_shares_a_key(parts: list[str]) -> None:
     text = "".join(parts)
     keys: dict[bytes, tuple[str, ...]] = {}
@@ -137,6 +139,7 @@ def test_no_splitting_of_the_same_text_shares_a_key(parts: list[str]) -> None:
     first=st.tuples(st.text("a=&,\0 ", max_size=4), st.text("a=&,\0 ", max_size=4)),
     second=st.tuples(st.text("a=&,\0 ", max_size=4), st.text("a=&,\0 ", max_size=4)),
 )
+@pytest.mark.threat("S13")
 def test_delimiters_in_any_field_share_no_key(first: tuple[str, str], second: tuple[str, str]) -> None:
     def key(pair: tuple[str, str]) -> bytes:
         return asker({**SERVER, "server": pair[0], "endpoint": pair[1]}).ask(subject(), None).key

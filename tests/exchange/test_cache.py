@@ -1,6 +1,7 @@
 import math
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -50,6 +51,7 @@ def test_a_token_larger_than_the_cache_is_not_kept_and_pushes_nothing_out() -> N
     assert tokens.get(b"b", 0) is None
 
 
+@pytest.mark.threat("S18")
 def test_refusals_last_seconds_and_push_no_token_out() -> None:
     tokens = cache(max_entries=3)
     tokens.put(b"good", entry())

@@ -171,6 +171,7 @@ async def test_a_token_for_now_only_is_not_kept(rig: Rig) -> None:
     assert (rig.exchanges, len(rig.exchanger.cache)) == (2, 0)
 
 
+@pytest.mark.threat("S15")
 async def test_a_token_is_not_used_beyond_the_subject_token(rig: Rig) -> None:
     who = rig.subject(lifetime=60)
     await rig.get(who)
@@ -338,6 +339,7 @@ async def test_a_wall_clock_that_jumps_neither_fails_a_request_nor_keeps_a_token
 # --- single flight
 
 
+@pytest.mark.threat("S19")
 async def test_a_thousand_at_once_are_one_exchange(rig: Rig) -> None:
     rig.server.gate.clear()
     waiting = [rig.start(rig.subject()) for _ in range(1000)]
@@ -369,6 +371,7 @@ async def _at_the_receipt(rig: Rig) -> None:
 
 @pytest.mark.parametrize("moment", [_at_once, _at_the_server, _at_the_receipt])
 @pytest.mark.parametrize("followers", [0, 3])
+@pytest.mark.threat("S16")
 async def test_a_leader_that_leaves_breaks_it_for_nobody(
     rig: Rig, moment: Callable[[Rig], Awaitable[None]], followers: int
 ) -> None:
@@ -533,6 +536,7 @@ def routes(rig: Rig) -> tuple[Plan, Plan]:
     return plan(rig.server, route("lenient")), plan(rig.server, route("strict", asks=exchange(expect=strict)))
 
 
+@pytest.mark.threat("S12")
 async def test_every_use_of_a_shared_entry_is_judged_by_its_own_route(rig: Rig) -> None:
     rig.server.answer = lambda form: signed(form, scope="orders.read admin")
     lenient, strict = routes(rig)
@@ -640,6 +644,7 @@ async def test_a_bad_subject_token_is_asked_about_once_in_ten_seconds(rig: Rig) 
         ({}, Kind.EXCHANGE_UNUSABLE),
     ],
 )
+@pytest.mark.threat("S16")
 async def test_nobody_elses_fault_is_remembered(rig: Rig, failure: Answer, kind: Kind) -> None:
     rig.server.answer = lambda form: failure
     assert await rig.refusal(rig.subject()) is kind
@@ -700,6 +705,7 @@ async def test_what_is_wrong_with_a_token_of_ours_is_no_callers_fault(rig: Rig, 
     assert rig.exchanges == 2  # nothing of it is remembered against a caller
 
 
+@pytest.mark.threat("S4")
 async def test_without_any_token_nothing_is_asked(rig: Rig) -> None:
     with pytest.raises(Refused) as caught:
         await rig.exchanger.obtain(rig.plan, None, request())
@@ -711,6 +717,7 @@ async def test_without_any_token_nothing_is_asked(rig: Rig) -> None:
 SUBJECTS = ("alice", "bob", "carol")
 
 
+@pytest.mark.threat("S16")
 async def test_ten_thousand_callers_that_leave_at_random() -> None:
     rig = Rig(max_entries=2)  # so that entries are pushed out all the time
     chance = random.Random(8693)

@@ -108,6 +108,7 @@ async def crowd() -> AsyncIterator[Crowd]:
     await crowd.exchanger.close()
 
 
+@pytest.mark.threat("S19")
 async def test_a_cold_start_is_bounded_by_the_queue(crowd: Crowd) -> None:
     """All of them come before the first is answered: some are served, the rest are told at once to come again."""
     crowd.endpoint.gate.clear()

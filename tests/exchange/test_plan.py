@@ -303,6 +303,7 @@ async def test_what_its_server_says_of_an_opaque_token_counts(server: FakeServer
         ({**TOLD, "scope": "everything"}, Kind.EXCHANGE_UNUSABLE),
     ],
 )
+@pytest.mark.threat("S5")
 async def test_a_token_that_is_not_what_was_asked_for(
     server: FakeServer, says: Mapping[str, Any] | IntrospectionUnavailable | None, kind: Kind
 ) -> None:

@@ -131,6 +131,7 @@ HOSTILE += [{"access_token": jwt(**claims)} for claims in HOSTILE_CLAIMS]
 
 
 @pytest.mark.parametrize("changes", HOSTILE, ids=lambda changes: repr(changes)[:60])
+@pytest.mark.threat("S5")
 def test_hostile_replies_are_unusable(changes: dict[str, Any]) -> None:
     with pytest.raises(Refused) as raised:
         reading(**changes)

@@ -61,6 +61,7 @@ def test_the_margin_is_early_expiry_or_a_fifth(life: float, deadline: float) -> 
     assert times(life).deadline == SENT + deadline
 
 
+@pytest.mark.threat("S15")
 def test_the_subject_token_caps_without_margin() -> None:
     result = times(300, subject=280)
     assert result.deadline == SENT + 270
@@ -100,6 +101,7 @@ def test_short_tokens_are_not_refreshed_more_often_than_the_interval() -> None:
     early=st.floats(0, 600),
     ahead=st.floats(0.1, 0.99),
 )
+@pytest.mark.threat("S15")
 def test_no_token_is_used_when_it_might_be_dead(
     expires_in: float | None, issued: float | None, subject: float, jitter: float, early: float, ahead: float
 ) -> None:

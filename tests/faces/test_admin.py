@@ -186,6 +186,7 @@ async def test_the_status_is_for_names_nobody_else_can_point_here(admin: Client,
         "127.1",
     ],
 )
+@pytest.mark.threat("S30")
 async def test_the_status_is_not_for_names_somebody_pointed_here(admin: Client, host: str | None) -> None:
     answer = await admin("/status", host=host)
     assert answer.status in (400, 403)
@@ -197,6 +198,7 @@ async def test_two_hosts_are_none(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9090"])
+@pytest.mark.threat("S30")
 async def test_the_status_is_not_for_scripts_in_a_browser(admin: Client, origin: str) -> None:
     answer = await admin("/status", f"Origin: {origin}")
     assert answer.status == 403
@@ -255,6 +257,7 @@ async def test_a_malformed_request_is_not_repeated_to_its_sender(admin: Client) 
 
 
 @pytest.mark.parametrize("path", ["/", "/livez/", "/LIVEZ", "/x%0ay", "/%6civezz", "//livez", "/livez/../status"])
+@pytest.mark.threat("S65", "S68")
 async def test_there_is_nothing_else(admin: Client, path: str) -> None:
     answer = await admin(path)
     assert answer.status == 404
@@ -264,6 +267,7 @@ async def test_there_is_nothing_else(admin: Client, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status"])
+@pytest.mark.threat("S30")
 async def test_it_is_for_reading_only(admin: Client, method: str, path: str) -> None:
     answer = await admin(path, method=method)
     assert answer.status == 405

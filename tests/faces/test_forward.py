@@ -92,6 +92,7 @@ def test_a_whole_head() -> None:
     )
 
 
+@pytest.mark.threat("S50")
 def test_end_to_end_fields_pass_as_they_came() -> None:
     fields: list[Field] = [
         (b"x-CASE", b"As It Came"),
@@ -132,6 +133,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("name", [b"Connection", b"CONNECTION", b"connection"])
+@pytest.mark.threat("S44")
 def test_what_connection_names_is_removed_but_nothing_of_ours(spelling: list[bytes], name: bytes) -> None:
     connection = [(name, value) for value in spelling]
     for fields in ([*connection, (b"X-Custom", b"1"), SUBJECT], [(b"X-Custom", b"1"), SUBJECT, *connection]):
@@ -153,6 +155,7 @@ CREDENTIALS = [b"Authorization", b"Proxy-Authorization", b"X-Forwarded-Access-To
 @pytest.mark.parametrize("name", CREDENTIALS)
 @pytest.mark.parametrize("listener", [INGRESS, EGRESS])
 @pytest.mark.parametrize("trusted_peer", [True, False])
+@pytest.mark.threat("S3")
 def test_credentials_never_pass(name: bytes, listener: Listener, trusted_peer: bool) -> None:
     came = request((name, b"Bearer one"), (name.lower(), b"two"), (name.upper(), b"Basic three"))
     for decision in (granted(), Decision(route())):
@@ -166,6 +169,7 @@ def test_a_route_without_exchange_sends_no_credential() -> None:
 
 
 @pytest.mark.parametrize("name", [b"X-Upstream-Token", b"x-upstream-token"])
+@pytest.mark.threat("S7")
 def test_another_token_header_carries_the_token_alone(name: bytes) -> None:
     came = request(SUBJECT, (b"X-Upstream-Token", b"forged"), (b"x-UPSTREAM-token", b"forged"))
     head = head_of(came, going(token_header=name))
@@ -191,6 +195,7 @@ def test_cookies_are_the_applications_unless_they_are_dropped() -> None:
     assert values(head_of(came, going(drop_cookies=True)), b"cookie") == []
 
 
+@pytest.mark.threat("S24")
 def test_host() -> None:
     came = request((b"Host", b"API.example.com:8443"))
     came = replace(came, authority=b"API.example.com:8443")
@@ -217,6 +222,7 @@ def forwarding(head: bytes) -> dict[bytes, list[bytes]]:
     return {name: values(head, name) for name in (*names, b"forwarded")}
 
 
+@pytest.mark.threat("S29")
 def test_what_a_stranger_says_of_earlier_hops_is_replaced() -> None:
     assert forwarding(head_of(request(*SPOOFED))) == {
         b"x-forwarded-for": [b"127.0.0.1"],
@@ -240,6 +246,7 @@ def test_what_a_trusted_proxy_says_is_extended() -> None:
 
 
 @pytest.mark.parametrize("trusted_peer", [True, False])
+@pytest.mark.threat("S29")
 def test_egress_adds_nothing_and_removes_what_came(trusted_peer: bool) -> None:
     head = head_of(request(*SPOOFED), listener=EGRESS, trusted_peer=trusted_peer)
     assert not any(forwarding(head).values())
@@ -286,6 +293,7 @@ def test_the_request_id_is_the_one_that_was_decided_on() -> None:
         (True, None, [(b"Transfer-Encoding", b"chunked")]),
     ],
 )
+@pytest.mark.threat("S32")
 def test_the_body_is_framed_anew(chunked: bool, length: int | None, framing: list[Field]) -> None:
     came = [
         (b"Content-Length", b"005"),
@@ -341,6 +349,7 @@ def test_targets(path: bytes, query: bytes | None, prefix: bytes, base: bytes, t
         replace(request(), request_id="SIGNATURE"),
     ],
 )
+@pytest.mark.threat("S3")
 def test_the_leak_guard(came: RequestHead) -> None:
     decision = granted(left_behind=(b"another", b"SIGNATURE"))
     with pytest.raises(Refused) as refused:
@@ -358,6 +367,7 @@ def test_the_leak_guard_watches_our_own_fields_too() -> None:
 
 
 @pytest.mark.parametrize("field", [(b"X", b"a\r\nAuthorization: Bearer b"), (b"X\r\nY", b"a"), (b"X", b"a\n")])
+@pytest.mark.threat("S39")
 def test_nothing_can_add_a_line(field: Field) -> None:
     with pytest.raises(Refused) as refused:
         head_of(request(field))
@@ -373,6 +383,7 @@ _VALUES = st.sampled_from(
 
 
 @given(st.lists(st.tuples(_NAMES, _VALUES), max_size=8), st.booleans())
+@pytest.mark.threat("S7")
 def test_whatever_came_the_upstream_gets_one_credential_and_one_of_each_of_ours(
     came: list[Field], trusted_peer: bool
 ) -> None:
@@ -420,6 +431,7 @@ def test_a_whole_response_head() -> None:
     )
 
 
+@pytest.mark.threat("S48", "S50")
 def test_end_to_end_fields_come_back_as_they_are() -> None:
     fields: list[Field] = [
         (b"SET-cookie", b"a=b; Path=/orders"),
@@ -468,6 +480,7 @@ def test_hop_by_hop_fields_of_the_upstream_end_here(name: bytes) -> None:
         ((1, 1), 5, False, [(b"Content-Length", b"5")], False),  # HEAD, 304
     ],
 )
+@pytest.mark.threat("S32")
 def test_the_response_is_framed_anew(
     version: tuple[int, int], length: int | None, has_body: bool, framing: list[Field], chunked: bool
 ) -> None:
@@ -485,6 +498,7 @@ def test_the_response_is_framed_anew(
         (ISSUED, b"1"),
     ],
 )
+@pytest.mark.threat("S6")
 def test_the_issued_token_is_not_returned_in_a_field(field: Field) -> None:
     kept = (b"X-Kept", b"1")
     head, _ = returned(response(field, kept, length=0))
@@ -494,6 +508,7 @@ def test_the_issued_token_is_not_returned_in_a_field(field: Field) -> None:
     assert returned_fields((field, kept), None) == [field, kept]
 
 
+@pytest.mark.threat("S6")
 def test_the_issued_token_is_not_returned_in_the_reason() -> None:
     head, _ = returned(response(reason=f"told {ISSUED.decode()}", length=0))
     assert head.startswith(b"HTTP/1.1 200 \r\n")

@@ -274,6 +274,7 @@ async def test_a_refusal(name: str, world: MakeWorld) -> None:
     assert line["reason"] == problem["detail"]
 
 
+@pytest.mark.threat("S1")
 def test_every_kind_is_provoked() -> None:
     # Each needs something of its own: below, and in test_gateway_once_more.
     elsewhere = {Kind.OVERLOADED, Kind.LOOP, Kind.LEAK_GUARD, Kind.ISSUED_TOKEN_REFUSED}
@@ -305,6 +306,7 @@ async def test_the_leak_guard(world: MakeWorld) -> None:
         assert (refusal["event"], refusal["decision"]) == ("refusal", "leak-guard")
 
 
+@pytest.mark.threat("S68")
 async def test_overload(world: MakeWorld) -> None:
     reached, release = asyncio.Event(), asyncio.Event()
 

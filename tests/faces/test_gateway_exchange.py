@@ -181,6 +181,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.threat("S1")
 def test_every_unusable_reply_has_its_reason() -> None:
     assert REASON_OF.keys() == UNUSABLE.keys()
 
@@ -220,6 +221,7 @@ async def exchanges(here: World) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.threat("S1")
 async def test_a_failed_exchange(name: str, world: MakeWorld) -> None:
     reply, kind = FAILURES[name]
     async with scripted_world(world, scripted.CONFIG.replace("negative_lifetime: 10s", "negative_lifetime: 0s")) as (
@@ -252,6 +254,7 @@ async def test_a_reply_that_breaks_off(name: str, world: MakeWorld) -> None:
         assert await outcome(here, server, token) == (200, "", 1)
 
 
+@pytest.mark.threat("S5")
 async def test_hostile_jwts(world: MakeWorld) -> None:
     async with scripted_world(world) as (here, server):
         tokens = hostile_jwts(here.sts)
@@ -267,6 +270,7 @@ async def test_hostile_jwts(world: MakeWorld) -> None:
         assert await exchanges(here) == ["exchange-unusable"] * len(tokens) + ["allowed"]
 
 
+@pytest.mark.threat("S5")
 async def test_the_subject_token_is_not_taken_for_an_issued_one(world: MakeWorld) -> None:
     async def echo(asked: Asked) -> bytes:
         return granted(asked.form["subject_token"])
@@ -441,6 +445,7 @@ async def test_what_is_asked(world: MakeWorld) -> None:
         assert token.encode() not in asked.head
 
 
+@pytest.mark.threat("S16")
 async def test_one_subjects_token_is_never_anothers(world: MakeWorld) -> None:
     async def named(asked: Asked) -> bytes:
         await asyncio.sleep(0)

@@ -49,6 +49,7 @@ async def test_a_value_that_is_not_strict_json_spoils_the_reply(world: MakeWorld
     assert {name for name, status in found.items() if status != 502} == set()
 
 
+@pytest.mark.threat("S1")
 async def test_no_text_alone_is_a_reply(world: MakeWorld) -> None:
     found = await answers(world, {**VALID, **INVALID, **LEFT_OPEN})
     assert {name for name, status in found.items() if status != 502} == set()

@@ -177,6 +177,7 @@ async def test_whoever_is_no_trusted_hop_says_nothing(world: MakeWorld) -> None:
     assert (await it.gateway.ask(get("/public/1", field.replace(b"-", b"_", 2)))).status == 400
 
 
+@pytest.mark.threat("S3")
 async def test_who_acts_in_a_second_place(world: MakeWorld) -> None:
     it = await world(BORNE.replace("PROXY", "127.0.0.1"))
     agent = it.sts.mint("agent-7").encode()

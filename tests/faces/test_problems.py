@@ -169,6 +169,7 @@ def test_a_response_is_well_formed_whatever_is_in_it(scope: tuple[str, ...], req
     assert found.body.isascii()
 
 
+@pytest.mark.threat("S8")
 def test_what_was_found_is_not_shown() -> None:
     found = problem(Refusal(Kind.EXCHANGE_UNUSABLE, "Unusable.", finding="canary"), "r-1")
     assert b"canary" not in found.body

@@ -256,6 +256,7 @@ async def test_a_body_that_ends_with_the_connection_is_chunked(tmp_path: Path) -
         ),
     ],
 )
+@pytest.mark.threat("S34")
 async def test_http_1_0_callers(tmp_path: Path, sent: bytes, connection: bytes, kept: bool) -> None:
     async def script(peer: Peer) -> None:
         while True:
@@ -472,6 +473,7 @@ async def test_a_final_response_instead_of_100(tmp_path: Path, final: bytes) -> 
         assert (answer.status, answer.value("connection")) == (int(final[:3]), "close")
 
 
+@pytest.mark.threat("S38")
 async def test_an_early_final_response_ends_the_upload(tmp_path: Path) -> None:
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -509,6 +511,7 @@ async def test_which_interim_responses_pass(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [10, 11, 100_000])
 @pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.threat("S43")
 async def test_max_body_bytes(tmp_path: Path, size: int, chunked: bool) -> None:
     fits = size <= 10
     heads = 0
@@ -535,6 +538,7 @@ async def test_max_body_bytes(tmp_path: Path, size: int, chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.threat("S41")
 async def test_a_body_that_stalls(tmp_path: Path, framing: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -614,6 +618,7 @@ async def test_an_upstream_that_accepts_no_connection(tmp_path: Path) -> None:
             each.close()
 
 
+@pytest.mark.threat("S42")
 async def test_content_codings_are_nobodys_business(tmp_path: Path) -> None:
     """What says that it is compressed passes as it is, even where it is not: nothing is decoded on either way."""
     packed = gzip.compress(b"a" * 10_000)
@@ -690,6 +695,7 @@ async def test_a_caller_without_a_token_sends_no_body_in_vain(world: MakeWorld) 
     assert here.upstream.seen == []
 
 
+@pytest.mark.threat("S6")
 async def test_the_issued_token_is_not_returned_in_interim_and_final_heads(world: MakeWorld) -> None:
     async def script(peer: Peer) -> None:
         head = await peer.head()

@@ -217,6 +217,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.threat("S51")
 async def test_which_pages_may_open_one(name: str, world: MakeWorld) -> None:
     keys, origin, status = PAGES[name]
 
@@ -301,6 +302,7 @@ async def both_say(it: Open, code: int, reason: str) -> None:
     await it.ended()
 
 
+@pytest.mark.threat("S53")
 async def test_it_ends_with_the_issued_token(world: MakeWorld) -> None:
     async with opened(world, lifetime=2) as it:
         await both_say(it, TOKEN_EXPIRED.code, TOKEN_EXPIRED.reason)
@@ -369,6 +371,7 @@ async def test_a_drain_that_runs_out_of_grace_cuts(world: MakeWorld) -> None:
 # --- what it costs
 
 
+@pytest.mark.threat("S52")
 async def test_a_huge_frame_passes_in_bounded_memory_at_the_slower_ends_pace(world: MakeWorld) -> None:
     size = 64 << 20
     async with opened(world) as it:
@@ -457,6 +460,7 @@ async def test_an_earlier_request_of_the_connection_is_answered_first(world: Mak
 # --- with other people's WebSockets
 
 
+@pytest.mark.threat("S52")
 async def test_with_a_real_client_and_a_real_server(world: MakeWorld) -> None:
     """Theirs negotiate compression and a subprotocol, fragment, ping and close."""
 

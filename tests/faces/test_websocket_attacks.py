@@ -64,6 +64,7 @@ def willing(seen: Seen) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+@pytest.mark.threat("S35")
 async def test_no_variation_of_a_handshake_gets_more_than_it_should(world: MakeWorld) -> None:
     """What is no good handshake never asks the upstream for one; no byte behind it arrives; the token never does."""
     here = await world(with_websockets(0).replace(":0', websocket", ":PORT', websocket"), willing)
@@ -102,6 +103,7 @@ async def test_no_variation_of_a_handshake_gets_more_than_it_should(world: MakeW
     assert not search(bytes(here.upstream.bytes), token)
 
 
+@pytest.mark.threat("S35")
 async def test_bytes_before_the_101_are_nobodys_unless_it_comes(world: MakeWorld) -> None:
     behind = Canary.fresh("behind")
 
@@ -141,6 +143,7 @@ SECOND_PLACES = (b"Sec-WebSocket-Protocol: bearer, TOKEN", b"Sec-WebSocket-Exten
 
 
 @pytest.mark.parametrize("field", SECOND_PLACES)
+@pytest.mark.threat("S3")
 async def test_the_token_in_a_second_place_is_refused(field: bytes, world: MakeWorld) -> None:
     here = await world(with_websockets(0).replace(":0', websocket", ":PORT', websocket"), willing)
     token = here.sts.mint()
@@ -198,6 +201,7 @@ async def test_an_answer_to_something_else_reaches_nobody(name: str, world: Make
         assert here.gateway.app.snapshot.pools["orders"].idle == 0
 
 
+@pytest.mark.threat("S35")
 async def test_a_switch_that_nobody_asked_for_reaches_nobody(world: MakeWorld) -> None:
     async def script(peer: Peer) -> None:
         await peer.head()

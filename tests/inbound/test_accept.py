@@ -65,12 +65,14 @@ def test_a_request_as_it_is_handed_on() -> None:
 
 
 @pytest.mark.parametrize("version", [(0, 9), (1, 2), (2, 0), (3, 0)])
+@pytest.mark.threat("S34")
 def test_other_versions(version: tuple[int, int]) -> None:
     refusal = refused(HOST, version=version)
     assert (refusal.kind, refusal.close) == (Kind.VERSION_NOT_SUPPORTED, True)
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE"])
+@pytest.mark.threat("S28")
 def test_methods_that_are_no_gateways_business(method: str) -> None:
     refusal = refused(HOST, method=method)
     assert (refusal.kind, refusal.close) == (Kind.NOT_SUPPORTED, True)
@@ -101,6 +103,7 @@ def test_methods_that_are_no_gateways_business(method: str) -> None:
         ([b"127.1"], (1, 1), Kind.INVALID_REQUEST),
     ],
 )
+@pytest.mark.threat("S24")
 def test_host(hosts: list[bytes], version: tuple[int, int], kind: Kind | None) -> None:
     fields = [(b"hOsT", host) for host in hosts]
     if kind is None:
@@ -132,6 +135,7 @@ def test_absolute_form(target: str, host: bytes, path: bytes, query: bytes | Non
 
 
 @pytest.mark.parametrize("host", [b"other.example.com", b"api.example.com:80", b"api.example.com."])
+@pytest.mark.threat("S25")
 def test_absolute_form_with_another_host(host: bytes) -> None:
     assert refused((b"Host", host), path="http://api.example.com/").kind is Kind.INVALID_REQUEST
 
@@ -155,6 +159,7 @@ def test_https_targets_need_a_listener_with_tls() -> None:
         *("http://u@api.example.com/", "http://api.example.com:x/", "http://[::1/", "http://127.1/", "/[", "/<", "/|"),
     ],
 )
+@pytest.mark.threat("S21", "S25")
 def test_targets_that_are_none(target: str) -> None:
     # An empty segment is a path like others here; whether a route takes it is decided where routes are.
     if target == "//":
@@ -196,6 +201,7 @@ LENGTH = (b"Content-Length", b"5")
         ([CHUNKED, (b"Transfer-Encoding", b"identity")], (1, 1), Kind.NOT_SUPPORTED),
     ],
 )
+@pytest.mark.threat("S31")
 def test_framing(fields: list[Field], version: tuple[int, int], framing: tuple[bool, int | None] | Kind) -> None:
     if isinstance(framing, Kind):
         refusal = refused(HOST, *fields, version=version, method="POST")
@@ -228,11 +234,13 @@ def test_expect(values: list[bytes], version: tuple[int, int], expects: bool | N
 
 
 @pytest.mark.parametrize("name", sorted(GUARDED))
+@pytest.mark.threat("S45")
 def test_aliases_of_guarded_names(name: bytes) -> None:
     for alias in {name.replace(b"-", b"_"), name.replace(b"-", b"_", 1), name.replace(b"-", b"_").upper()}:
         assert refused(HOST, (alias, b"1")).kind is Kind.INVALID_REQUEST
 
 
+@pytest.mark.threat("S45")
 def test_aliases_of_configured_names_and_names_that_are_nobodys() -> None:
     alias = (b"X_Upstream_Token", b"1")
     assert refused(HOST, alias, guarded=GUARDED | {b"x-upstream-token"}).kind is Kind.INVALID_REQUEST
@@ -315,6 +323,7 @@ _PARSED = st.builds(
 @given(_PARSED)
 @example(Parsed(method="POST", raw_headers=(HOST, LENGTH)))
 @example(Parsed(method="POST", raw_headers=(HOST, CHUNKED, (b"Connection", b"upgrade"), (b"Upgrade", b"h2c"))))
+@pytest.mark.threat("S31")
 def test_what_is_accepted_is_one_message_to_another_reader(message: Parsed) -> None:
     try:
         head = accept(message, HTTP, peer=None, guarded=GUARDED, own_via=VIA)

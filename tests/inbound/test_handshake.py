@@ -76,6 +76,7 @@ def test_another_version_is_told_what_to_speak() -> None:
         ((b"https://api.example.com", b"https://api.example.com"), True),
     ],
 )
+@pytest.mark.threat("S51")
 def test_which_pages_are_of_another_host(origins: tuple[bytes, ...], elsewhere: bool) -> None:
     asked = request(*((b"Origin", origin) for origin in origins), host="api.example.com")
     assert comes_from_elsewhere(asked) == elsewhere

@@ -77,6 +77,7 @@ async def test_one_that_asks_nothing_is_closed_too(monkeypatch: pytest.MonkeyPat
         assert is_refusal(await reader.read(), 503)
 
 
+@pytest.mark.threat("S41")
 async def test_a_crowd_over_the_limit_is_bounded_and_leaves_nothing_behind() -> None:
     room = Room(1)
     async with serving(echo, room=room) as (port, _):

@@ -167,6 +167,7 @@ SWEEPS = {
 
 
 @pytest.mark.parametrize("place", SWEEPS)
+@pytest.mark.threat("S33")
 async def test_every_byte_at_every_place(place: str, caplog: pytest.LogCaptureFixture) -> None:
     template, allowed = SWEEPS[place]
     async with serving() as (port, refusals):
@@ -227,6 +228,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "head first"])
+@pytest.mark.threat("S8")
 async def test_a_malformed_request_is_refused_and_repeated_nowhere(
     name: str, apart: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -241,6 +243,7 @@ async def test_a_malformed_request_is_refused_and_repeated_nowhere(
     assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
 
 
+@pytest.mark.threat("S31")
 async def test_a_request_behind_a_malformed_one_is_never_served() -> None:
     served: list[str] = []
 
@@ -267,6 +270,7 @@ async def test_a_request_behind_a_malformed_one_is_never_served() -> None:
     ],
     ids=["target", "1 MiB target", "absolute target", "value", "1 MiB value", "name", "fields"],
 )
+@pytest.mark.threat("S40")
 async def test_heads_that_are_too_large(request_: bytes, status: int) -> None:
     async with serving() as (port, refusals):
         raw = await sent(port, request_)
@@ -282,6 +286,7 @@ async def test_a_head_that_is_just_small_enough() -> None:
         assert (await one_answer(port, b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")).body == target + b"|"
 
 
+@pytest.mark.threat("S36")
 async def test_pipelined_requests_are_answered_in_order() -> None:
     running = 0
 
@@ -364,6 +369,7 @@ SLOW_HEADS = {
 
 
 @pytest.mark.parametrize("name", SLOW_HEADS)
+@pytest.mark.threat("S41")
 async def test_a_head_that_takes_too_long_is_cut_off(name: str) -> None:
     async with serving(header_timeout=0.1) as (port, refusals):
         raw = await sent(port, *SLOW_HEADS[name], pause=0.01)
@@ -374,6 +380,7 @@ async def test_a_head_that_takes_too_long_is_cut_off(name: str) -> None:
     assert [refusal.kind for refusal in refusals] == [Kind.REQUEST_TIMEOUT]
 
 
+@pytest.mark.threat("S41")
 async def test_a_connection_that_never_says_a_word_is_closed_without_one() -> None:
     async with serving(header_timeout=0.05) as (port, refusals), connected(port) as (reader, _):
         assert await reader.read() == b""
@@ -500,6 +507,7 @@ async def test_a_handler_that_writes_is_told_that_nobody_is_there() -> None:
             assert isinstance(await gone, ClientGone | asyncio.CancelledError)
 
 
+@pytest.mark.threat("S41")
 async def test_a_caller_that_takes_nothing_is_cut_off() -> None:
     gone = asyncio.get_running_loop().create_future()
 

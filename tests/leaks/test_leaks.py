@@ -10,6 +10,7 @@ from tests.leaks.stage import KEY, SECRET, staged
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.threat("S8", "S9")
 async def test_nothing_leaks(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -24,6 +25,7 @@ async def test_nothing_leaks(
 @pytest.mark.parametrize(
     "name", ["success", "server: invalid_client", "server: 500", "server: silent", "a bug in the exchange"]
 )
+@pytest.mark.threat("S9")
 async def test_nothing_leaks_of_client_assertions(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

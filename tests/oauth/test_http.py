@@ -75,6 +75,7 @@ async def test_sends_a_form_in_the_body_and_nothing_that_was_not_asked_for() -> 
     }
 
 
+@pytest.mark.threat("S49")
 async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password something\n")
@@ -88,11 +89,13 @@ async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert not proxy.connections
 
 
+@pytest.mark.threat("S42")
 async def test_nothing_is_inflated_on_the_way() -> None:
     async with client_for() as client:
         assert not client._open().auto_decompress
 
 
+@pytest.mark.threat("S46")
 async def test_cookies_are_not_kept() -> None:
     async with raw_peer(reply(body={}, Set_Cookie="session=alice; Path=/")) as peer, client_for() as client:
         for _ in range(2):
@@ -208,6 +211,7 @@ async def test_a_body_of_just_the_limit_is_taken() -> None:
         assert (await post(peer)).json_object() == {}
 
 
+@pytest.mark.threat("S42")
 async def test_a_huge_body_is_not_read_to_its_end() -> None:
     sent = 0
 
@@ -356,6 +360,7 @@ async def test_a_closed_client_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("unasked", [reply(200, {"access_token": "alice's"}), b"HTTP/1.1 408 Timeout\r\n\r\n", b"x"])
+@pytest.mark.threat("S37")
 async def test_what_came_in_on_an_idle_connection_is_nobodys_reply(unasked: bytes) -> None:
     async with raw_peer(reply(200, {"n": 1}), reply(200, {"n": 2})) as peer, client_for() as client:
         assert (await client.post_form(peer.url, [], {})).json_object() == {"n": 1}
@@ -438,6 +443,7 @@ async def test_a_client_certificate(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize(("name", "days"), [("other.example.com", 1), ("127.0.0.1", -1)])
+@pytest.mark.threat("S60")
 async def test_a_wrong_certificate_is_sent_nothing(authority: Authority, name: str, days: int) -> None:
     async with raw_peer(reply(200, {}), tls=authority.serving(name, days=days)) as peer:
         error = await failure(peer, tls=TLS(ca_file=authority.ca_file))
@@ -446,6 +452,7 @@ async def test_a_wrong_certificate_is_sent_nothing(authority: Authority, name: s
         assert not peer.seen
 
 
+@pytest.mark.threat("S60")
 async def test_an_unknown_authority_is_sent_nothing(authority: Authority) -> None:
     async with raw_peer(reply(200, {}), tls=authority.serving()) as peer:
         assert (await failure(peer)).reason == "the certificate is not trusted"
@@ -568,6 +575,7 @@ def test_no_text_raises(text: str) -> None:
 # --- nothing leaks
 
 
+@pytest.mark.threat("S10")
 async def test_no_secret_is_in_an_error_or_a_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret, token = Canary.fresh("client-secret"), Canary.fresh("access-token")

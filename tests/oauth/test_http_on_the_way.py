@@ -125,6 +125,7 @@ async def test_a_proxy_that_is_down() -> None:
         await post("https://login.example/token", proxy=proxy.url)
 
 
+@pytest.mark.threat("S49")
 async def test_the_environments_proxies_never_count(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running_proxy() as proxy, raw_peer(reply(200, {})) as peer:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -152,6 +153,7 @@ async def test_the_token_goes_to_its_origin_alone(tmp_path: Path) -> None:
         assert other.seen[0].value("authorization") is None
 
 
+@pytest.mark.threat("S47")
 async def test_a_redirect_takes_the_token_nowhere(tmp_path: Path) -> None:
     async with raw_peer(reply(200, {})) as other:
         async with raw_peer(reply(302, {}, Location=other.url)) as ours:

@@ -211,6 +211,7 @@ async def test_a_failure_answers_all_who_wait_and_nobody_after() -> None:
         assert await it.ask() == ACTIVE
 
 
+@pytest.mark.threat("S14")
 async def test_tokens_never_get_each_others_answers() -> None:
     """Asked all at once, answered in any order."""
 
@@ -228,6 +229,7 @@ async def test_tokens_never_get_each_others_answers() -> None:
         assert len(it.scripted.asked) == 40
 
 
+@pytest.mark.threat("S18")
 async def test_random_tokens_push_out_no_good_one() -> None:
     async with desk() as it:
         await it.ask()

@@ -186,6 +186,7 @@ async def test_a_new_key_is_looked_for_at_once() -> None:
     assert issuer.shelf.reads == 2
 
 
+@pytest.mark.threat("S58")
 async def test_a_flood_of_unknown_keys_is_one_look_in_thirty_seconds() -> None:
     issuer = Issuer("one")
     assert await issuer.accepts("one")
@@ -326,6 +327,7 @@ async def test_a_key_that_is_twice_in_the_set_is_one(kids: tuple[str, ...]) -> N
     "broken",
     [None, [], {}, {"keys": []}, {"keys": None}, {"keys": [{"kty": "oct", "k": "AAAA"}]}, {"keys": ["x"]}, "keys"],
 )
+@pytest.mark.threat("S58")
 async def test_a_set_that_is_no_set_takes_no_keys_away(broken: Any) -> None:
     issuer = Issuer("one")
     assert await issuer.accepts("one")
@@ -463,6 +465,7 @@ async def test_metadata_without_keys(served: Documents, client: PeerClient) -> N
         await KeySource(by_metadata(served, client), keys_stale=STALE).keys()
 
 
+@pytest.mark.threat("S26")
 async def test_what_a_token_names_is_never_asked(served: Documents, client: PeerClient) -> None:
     source = KeySource(by_uri(served, client), keys_stale=STALE)
     hostile = jwt.sign(

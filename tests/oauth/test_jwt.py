@@ -90,6 +90,7 @@ def test_a_token_without_kid_is_tried_against_every_key_that_fits() -> None:
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", ""])
 @pytest.mark.parametrize("signature", ["", "AAAA"])
+@pytest.mark.threat("S54")
 def test_none_is_no_algorithm(name: str, signature: str) -> None:
     token = f"{encode({'alg': name})}.{encode(CLAIMS)}.{signature}"
     for algorithms in (ALLOWED, ("none", "", name)):
@@ -97,6 +98,7 @@ def test_none_is_no_algorithm(name: str, signature: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@pytest.mark.threat("S54")
 def test_a_public_key_is_no_shared_secret(algorithm: str) -> None:
     digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[algorithm]
     text = f"{encode(header(alg=algorithm))}.{encode(CLAIMS)}"
@@ -116,6 +118,7 @@ def test_a_public_key_is_no_shared_secret(algorithm: str) -> None:
             refused(token, algorithms=algorithms)
 
 
+@pytest.mark.threat("S54")
 def test_a_shared_secret_in_a_set_verifies_nothing() -> None:
     secret = b"a secret of thirty-two bytes, eh"
     text = f"{encode(header(alg='HS256', kid='oct'))}.{encode(CLAIMS)}"
@@ -150,12 +153,14 @@ def test_one_key_one_algorithm() -> None:
         {"jwk": jwt.jwk_set([OTHER_RSA])["keys"][0], "jku": "https://attacker.example/", "kid": "rsa"},
     ],
 )
+@pytest.mark.threat("S56")
 def test_a_key_that_a_token_brings_along_is_not_used(more: dict[str, object]) -> None:
     refused(signed(header(**more), key=OTHER_RSA))
     assert jwt.verify(signed(header(**more)), KEYS, ALLOWED).claims == CLAIMS
 
 
 @pytest.mark.parametrize("kid", ["../../etc/passwd", "' OR 1=1 --", "https://attacker.example/k", "\x00", "a" * 8000])
+@pytest.mark.threat("S56")
 def test_a_kid_is_compared_and_nothing_else(kid: str) -> None:
     assert isinstance(refused(signed(header(kid=kid))), UnknownKeyError)
 
@@ -194,6 +199,7 @@ def test_a_kid_is_compared_and_nothing_else(kid: str) -> None:
         b'{"alg":"RS256","kid":"rsa","a":' + b"[" * 4000 + b"]" * 4000 + b"}",
     ],
 )
+@pytest.mark.threat("S55")
 def test_a_header_that_is_refused(head: object) -> None:
     token = signed(head)
     refused(token)
@@ -270,6 +276,7 @@ HEAD, PAYLOAD, SIGNATURE = GOOD.split(".")
         f"{encode({'alg': 'dir', 'enc': 'A256GCM', 'zip': 'DEF'})}..AAAA.AAAA.AAAA",
     ],
 )
+@pytest.mark.threat("S55", "S57")
 def test_what_is_no_compact_jws(token: str) -> None:
     refused(token)
 
@@ -375,6 +382,7 @@ TINY = rsa.generate_private_key(65537, 1024).public_key().public_numbers()
         [],
     ],
 )
+@pytest.mark.threat("S59")
 def test_a_member_that_is_no_key_for_signatures_is_passed_over(member: object) -> None:
     keys = VerificationKeys.from_jwks({"keys": [member, EC_PUBLIC]})
     assert len(keys) == 1
@@ -392,6 +400,7 @@ def test_a_member_that_is_no_key_for_signatures_is_passed_over(member: object) -
         jwt.jwk_set([jwt.generate_key("ES384", "ec")])["keys"][0],
     ],
 )
+@pytest.mark.threat("S59")
 def test_a_key_of_another_algorithm_or_curve_verifies_nothing(member: dict[str, Any]) -> None:
     token = jwt.sign(CLAIMS, EC_KEY, "ES256", {"kid": "ec"})
     assert isinstance(refused(token, VerificationKeys.from_jwks({"keys": [member]})), UnknownKeyError)
@@ -403,6 +412,7 @@ def test_ed448_is_not_taken_for_ed25519() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.threat("S59")
 def test_a_kid_that_two_keys_share(order: int) -> None:
     """All of them are the issuer's; each may verify what it signed, in either order (RFC 7517 §4.5)."""
     keys = VerificationKeys.from_jwks(jwt.jwk_set([RSA_KEY, OTHER_RSA][::order]))
@@ -422,6 +432,7 @@ def test_an_empty_set_is_one() -> None:
 
 
 @given(json_values)
+@pytest.mark.threat("S59")
 def test_no_set_breaks_anything(document: object) -> None:
     VerificationKeys.from_jwks({"keys": [document, {"kty": "RSA", "n": document, "e": document}]})
 
@@ -509,6 +520,7 @@ def test_strict_json_raises_value_errors_only(text: bytes) -> None:
 # --- nothing leaks
 
 
+@pytest.mark.threat("S10")
 def test_no_part_of_a_token_or_key_is_in_a_message_or_repr() -> None:
     canary = Canary.fresh("claim")
     tokens = [

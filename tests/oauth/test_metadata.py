@@ -239,6 +239,7 @@ async def test_closing_gives_up_a_fetch(served: Documents, client: PeerClient) -
         await waiting
 
 
+@pytest.mark.threat("S47")
 async def test_a_redirect_is_not_followed(client: PeerClient) -> None:
     async with raw_peer(reply(302, {}, Location="/elsewhere")) as peer:
         source = MetadataSource(client, issuer=f"http://127.0.0.1:{peer.port}")

@@ -39,6 +39,7 @@ def test_one_newline_at_the_end_is_not_part_of_it(file: Path, content: bytes, va
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n", b"a" * (MAX_SECRET_BYTES + 1)])
+@pytest.mark.threat("S62")
 def test_empty_or_too_large_is_an_error_and_later_a_change_that_is_not_taken(file: Path, content: bytes) -> None:
     secret = file_secret(str(file), bytes)
     file.write_bytes(content)

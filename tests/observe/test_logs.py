@@ -70,6 +70,7 @@ def test_configuring_twice_writes_once(log: io.StringIO) -> None:
 
 
 @given(st.text(), st.dictionaries(st.text(min_size=1), st.text() | st.floats() | st.integers() | st.binary()))
+@pytest.mark.threat("S11")
 def test_nothing_in_a_record_ends_its_line_or_poses_as_another_member(text: str, values: dict[str, Any]) -> None:
     record = logging.makeLogRecord({"name": "sidecar", "msg": text, "args": (), "levelname": "INFO"})
     for name, value in values.items():
@@ -107,6 +108,7 @@ def test_arguments_that_do_not_fit_lose_only_themselves(log: io.StringIO, capsys
     assert CANARY not in log.getvalue() + "".join(capsys.readouterr())
 
 
+@pytest.mark.threat("S9")
 def test_exceptions_are_told_by_class_and_place_never_by_text(log: io.StringIO) -> None:
     try:
         try:
@@ -217,6 +219,7 @@ def test_uncaught_exceptions_are_logged_like_others(log: io.StringIO, capsys: py
         ('{\\"id_token\\" : \\"opaque\\"}', '{\\"id_token\\" : \\"[redacted]\\"}'),
     ],
 )
+@pytest.mark.threat("S10")
 def test_credentials_are_redacted(text: str, expected: str) -> None:
     assert redact(text) == expected
 
@@ -237,6 +240,7 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ["ey", "eyJ", "bearer ", "password", "password\\", "client_assertion=", "e", "\\"])
+@pytest.mark.threat("S67")
 def test_redaction_of_long_text_is_no_burden(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     assert len(redact(text)) <= len(text) + 20 * len(text) // len(piece)

@@ -121,6 +121,7 @@ def test_prometheus_text_otherwise(accept: str) -> None:
     assert b"# EOF" not in body
 
 
+@pytest.mark.threat("S63")
 def test_requests_without_a_route_are_counted_as_none() -> None:
     metrics = Metrics("1")
     metrics.route(None).request("GET", 404)

@@ -198,6 +198,7 @@ def test_the_subject_is_named_as_told_and_nobody_else() -> None:
     texts=st.tuples(*[st.text(st.characters(exclude_categories=()))] * 8),
     traceparent=st.binary() | st.just(TRACEPARENT),
 )
+@pytest.mark.threat("S11")
 def test_nothing_a_caller_sends_ends_a_line_or_forges_a_member(
     path: bytes, texts: tuple[str, ...], traceparent: bytes
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_duration_on_a_bound_belongs_below_it() -> None:
 
 
 @given(st.lists(st.text()))
+@pytest.mark.threat("S63")
 def test_methods_nobody_registered_share_one_series(methods: list[str]) -> None:
     route = RouteMetrics()
     for method in [*methods, "get", "GET", "PROPFIND"]:

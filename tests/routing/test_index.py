@@ -1,3 +1,5 @@
+import pytest
+
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
 from sidecar.routing.index import HostIndex
@@ -98,6 +100,7 @@ def test_of_routes_that_tie_the_first_is_found() -> None:
             assert find(made, request(b"/a", fields=((b"x", b"1"),))) == "first"
 
 
+@pytest.mark.threat("S67")
 def test_a_deep_path_and_a_deep_template_are_no_trouble() -> None:
     made = index(route("deep", path="/{x}" * 3000), route("root", prefix="/"))
     assert find(made, request(b"/a" * 3000)) == "deep"

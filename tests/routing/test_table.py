@@ -79,6 +79,7 @@ def test_paths(path: bytes, served: str) -> None:
         ("TRACE", b"/orders", Kind.NO_ROUTE),
     ],
 )
+@pytest.mark.threat("S28")
 def test_methods(method: str, path: bytes, served: str) -> None:
     assert serve(TABLE, request(path, method=method)) == served
 
@@ -112,6 +113,7 @@ def test_hosts_and_listeners() -> None:
     assert serve(TABLE, request(b"/orders", listener="unknown")) == Kind.NO_ROUTE
 
 
+@pytest.mark.threat("S22")
 def test_no_other_header_or_the_query_changes_the_route() -> None:
     names = (
         *(
@@ -140,6 +142,7 @@ def test_no_other_header_or_the_query_changes_the_route() -> None:
 @pytest.mark.parametrize(
     "path", [b"/orders/../x", b"/orders/%2e%2e;/x", b"/orders/%5c", b"/orders/%00", b"/%zz", b"/\\", b"x"]
 )
+@pytest.mark.threat("S20")
 def test_paths_that_may_not_be_matched(path: bytes) -> None:
     for table in (TABLE, Table([]), Table([route("all", prefix="/", allow=ALL)])):
         found = refusal(table, request(path))
@@ -348,6 +351,7 @@ def _decoder(path: bytes) -> bytes:
 
 @settings(deadline=None)
 @given(ROUTES, heads(ODD, 3))
+@pytest.mark.threat("S20")
 def test_a_relaxed_path_never_gets_round_a_route(matches: list[Match], head: RequestHead) -> None:
     routes = without_conflicts(matches)
     served = serve(Table(routes), head)

@@ -42,6 +42,7 @@ cache: {early_expiry: 5s, refresh_ahead: 0.5, max_lifetime: 10m}
     await snapshot.close()
 
 
+@pytest.mark.threat("S12")
 async def test_routes_that_ask_for_the_same_share_a_key_and_others_do_not(folder: Folder) -> None:
     text = (
         PEERS
@@ -112,6 +113,7 @@ def test_whom_it_trusts(folder: Folder, peer: str | None, trusted: bool) -> None
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "10.0.0.1", None])
+@pytest.mark.threat("S29")
 def test_by_default_it_trusts_nobody(folder: Folder, peer: str | None) -> None:
     assert folder.build().trusts(peer) is False
 

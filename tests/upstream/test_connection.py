@@ -258,6 +258,7 @@ async def test_over_tls_only_a_closing_alert_ends_a_body_until_close(orderly: bo
         b"\r\n" + response(),
     ],
 )
+@pytest.mark.threat("S39")
 async def test_what_must_not_be_relayed_is_unavailable(wire: bytes) -> None:
     async with connected(answering(wire)) as client:
         with pytest.raises(UpstreamUnavailable) as caught:
@@ -409,6 +410,7 @@ async def test_what_the_source_raises_reaches_the_caller_and_the_upload_never_lo
         assert received == [b"3\r\nabc\r\n"]
 
 
+@pytest.mark.threat("S38")
 async def test_an_early_response_stops_the_upload_and_ends_the_connection() -> None:
     pieces = iter([b"first"])
     reading = False

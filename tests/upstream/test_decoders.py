@@ -101,6 +101,7 @@ def test_chunks_give_their_data_alone(wire: bytes, body: bytes) -> None:
         b"0\r\nA: " + b"x" * MAX_TRAILERS,
     ],
 )
+@pytest.mark.threat("S32")
 def test_what_is_no_chunk_is_refused(wire: bytes) -> None:
     decoder = ChunkedDecoder()
     with pytest.raises(FramingError):

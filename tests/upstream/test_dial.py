@@ -198,6 +198,7 @@ async def test_tls_over_a_unix_socket(authority: Authority, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("fault", ["another name", "expired", "unknown authority", "system authorities only"])
+@pytest.mark.threat("S60")
 async def test_a_certificate_that_does_not_hold_is_not_accepted(
     fault: str, authority: Authority, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ async def test_a_client_certificate_is_shown(authority: Authority) -> None:
         assert await asyncio.wait_for(shown, BOUND) == (("DNS", "gateway.example"),)
 
 
+@pytest.mark.threat("S60")
 def test_verification_is_always_on(authority: Authority) -> None:
     for settings in (TLS(), TLS(ca_file=authority.ca_file)):
         tls = Dialer(upstream(1, tls=settings))._tls

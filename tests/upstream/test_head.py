@@ -63,6 +63,7 @@ def test_a_reason_is_printable_or_empty(line: bytes, reason: str) -> None:
         b"",
     ],
 )
+@pytest.mark.threat("S39")
 def test_other_status_lines_are_refused(line: bytes) -> None:
     with pytest.raises(UpstreamUnavailable):
         parse_head(line + b"\r\n\r\n")
@@ -85,12 +86,14 @@ def test_other_status_lines_are_refused(line: bytes) -> None:
         b"A: 1\r\r",
     ],
 )
+@pytest.mark.threat("S39")
 def test_other_field_lines_are_refused(lines: bytes) -> None:
     with pytest.raises(UpstreamUnavailable):
         parse_head(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("byte", range(256))
+@pytest.mark.threat("S33")
 def test_which_bytes_a_value_may_hold(byte: int) -> None:
     head = b"HTTP/1.1 200 OK\r\nA: x%cx\r\n\r\n" % byte
     if byte == 0x09 or (byte >= 0x20 and byte != 0x7F):
@@ -115,6 +118,7 @@ def test_one_field_may_be_as_large_as_a_head() -> None:
         parse_head(start + value + b"x" + end)
 
 
+@pytest.mark.threat("S40")
 def test_a_head_that_never_ends_is_given_up_at_the_limit() -> None:
     reader = HeadReader()
     assert reader.feed(b"HTTP/1.1 200 OK\r\nA: ") is None

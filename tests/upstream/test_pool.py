@@ -164,6 +164,7 @@ async def test_a_resting_connection_closes_by_itself() -> None:
 
 @pytest.mark.parametrize("evil", [response(b"evil"), b"x", b"\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
 @pytest.mark.parametrize("seen_by_the_loop", [True, False])
+@pytest.mark.threat("S37")
 async def test_what_an_idle_connection_sends_is_never_the_next_answer(evil: bytes, seen_by_the_loop: bool) -> None:
     first: list[Peer] = []
 
@@ -241,6 +242,7 @@ async def test_a_renewed_certificate_takes_the_place_of_the_old_one(tmp_path: Pa
         await pool.close()
 
 
+@pytest.mark.threat("S37")
 async def test_two_responses_to_one_request_close_the_connection() -> None:
     async def script(peer: Peer) -> None:
         await peer.head()

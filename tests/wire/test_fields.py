@@ -28,6 +28,7 @@ def test_hop_by_hop_fields_end_here_in_any_case(name: bytes) -> None:
         b"upgrade, x-trace",
     ],
 )
+@pytest.mark.threat("S44")
 def test_what_connection_names_ends_here(value: bytes) -> None:
     fields = [(b"X-Trace", b"1"), (b"cOnnection", value), (b"x-trace", b"2"), (b"X-Trace-Id", b"3")]
     assert forwardable(fields) == [(b"X-Trace-Id", b"3")]

@@ -26,6 +26,7 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(frames, st.lists(st.integers(0, 1 << 20), max_size=20))
+@pytest.mark.threat("S52")
 def test_every_boundary_is_found_however_the_bytes_come(some: list[bytes], places: list[int]) -> None:
     boundaries, position = {0}, 0
     for one in some:
@@ -61,6 +62,7 @@ def test_a_length_that_is_longer_than_needed_is_followed(size: int, masked: bool
     assert followed.at_boundary
 
 
+@pytest.mark.threat("S52")
 def test_the_longest_frame_costs_no_memory_to_follow() -> None:
     followed = Frames()
     followed.feed(b"\x82\x7f" + b"\xff" * 8 + bytes(1 << 20))

@@ -87,6 +87,7 @@ def test_a_status_without_a_body_must_not_claim_one(status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.threat("S31")
 def test_whatever_could_be_read_two_ways_is_refused(fields: Fields, method: str) -> None:
     with pytest.raises(FramingError):
         framing(*fields, method=method)

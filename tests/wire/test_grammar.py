@@ -27,6 +27,7 @@ def test_field_value(text: bytes) -> None:
 @pytest.mark.parametrize(
     "text", [b" ", b" a", b"a ", b"\ta", b"a\t", b"a\nb", b"a\r\n b", b"a\n", b"a\x00b", b"\x7f", b"a\x1bb", b"a\x0bb"]
 )
+@pytest.mark.threat("S33")
 def test_not_a_field_value(text: bytes) -> None:
     assert not FIELD_VALUE.fullmatch(text)
 
@@ -81,6 +82,7 @@ def test_not_a_b64token(text: bytes) -> None:
         (b"a." * 126 + b"a", "a." * 126 + "a"),
     ],
 )
+@pytest.mark.threat("S24")
 def test_host(authority: bytes, host: str) -> None:
     assert host_of(authority) == host
 
@@ -171,6 +173,7 @@ def test_host(authority: bytes, host: str) -> None:
         b"a" * 254,
     ],
 )
+@pytest.mark.threat("S24")
 def test_not_a_host(authority: bytes) -> None:
     with pytest.raises(GrammarError):
         host_of(authority)

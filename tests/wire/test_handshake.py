@@ -98,6 +98,7 @@ def test_what_is_offered_is_told() -> None:
         named(GOOD, (b"sec-websocket-extensions", b'a; b="c d"')),
     ],
 )
+@pytest.mark.threat("S35")
 def test_a_handshake_that_could_be_read_otherwise_is_refused(fields: dict[bytes, list[bytes]]) -> None:
     assert offers(fields)
     with pytest.raises(GrammarError) as caught:

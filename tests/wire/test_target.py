@@ -101,6 +101,7 @@ def test_absolute_form(target: bytes, parts: Target) -> None:
         (b"http://a/%4", "RFC 3986"),
     ],
 )
+@pytest.mark.threat("S21")
 def test_refused_targets(target: bytes, why: str) -> None:
     with pytest.raises(GrammarError, match=why):
         split(target)
@@ -184,12 +185,14 @@ def test_canonical(path: bytes, same_as: bytes, features: set[str]) -> None:
         *(b"/" + dots for dots in (b"a;%2f../b", b"a;x=%2f..%2fb", b"a;x%2f..;y", b"a%2f..;", b";/..", b"//..")),
     ],
 )
+@pytest.mark.threat("S20")
 def test_dot_segments_in_any_form_are_refused(path: bytes) -> None:
     with pytest.raises(GrammarError, match="dot segment"):
         canonical(path)
 
 
 @pytest.mark.parametrize("byte", [*range(0x20), 0x7F, 0x5C])
+@pytest.mark.threat("S23")
 def test_encoded_control_bytes_and_the_backslash_are_refused(byte: int) -> None:
     for path in (b"/a%%%02x" % byte, b"/%%%02X/b" % byte):
         with pytest.raises(GrammarError, match="encoded control byte or backslash"):
@@ -197,6 +200,7 @@ def test_encoded_control_bytes_and_the_backslash_are_refused(byte: int) -> None:
 
 
 @pytest.mark.parametrize("byte", [*range(0x21), 0x7F, 0x80, 0xC3, 0xFF, *b'\\?#[]{}|^`"<>'])
+@pytest.mark.threat("S23")
 def test_bytes_that_no_path_has_are_refused(byte: int) -> None:
     for path in (b"/a" + bytes([byte]), b"/%61" + bytes([byte]) + b"b"):
         with pytest.raises(GrammarError, match="RFC 3986"):
@@ -290,6 +294,7 @@ def tomcat_reading(path: bytes) -> bytes:
 @settings(deadline=None)
 @given(PATHS)
 @example(b"/a/b")
+@pytest.mark.threat("S20")
 def test_other_normalisers_agree_with_an_accepted_path(path: bytes) -> None:
     try:
         same_as, features = canonical(path)
@@ -306,6 +311,7 @@ def test_other_normalisers_agree_with_an_accepted_path(path: bytes) -> None:
 @given(PATHS)
 @example(b"/a;x%2Fb")
 @example(b"/;x%2F/a//b%2F")
+@pytest.mark.threat("S20")
 def test_no_normaliser_climbs_in_an_accepted_path_whatever_it_has(path: bytes) -> None:
     """Both take every reading to where it says: no step is undone, only slashes are merged."""
     try:
@@ -355,6 +361,7 @@ def test_split_refuses_what_no_path_can_be(path: bytes) -> None:
     assert split(path).path == path
 
 
+@pytest.mark.threat("S67")
 def test_a_long_hostile_path_is_judged_in_linear_steps() -> None:
     assert canonical(b"/a" * 30_000)[1] == frozenset()
     for piece in (b"/;", b"%2F", b";%2F", b"//", b"/%3B%2F"):
