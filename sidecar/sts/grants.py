@@ -19,7 +19,10 @@ from sidecar.sts.form import Form
 from sidecar.sts.issuers import Issuers
 from sidecar.sts.keys import SigningKeys
 from sidecar.sts.policy import acting, decide, permit_actor
-from sidecar.sts.tokens import read_token
+from sidecar.sts.tokens import VerifiedToken, read_token
+
+#: What a subject token says of the login; an exchange changes nothing about that (RFC 9068 §2.2.1, RFC 9470 §6).
+LOGIN_CLAIMS: Final = ("acr", "amr", "auth_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ async def client_credentials(desk: Desk, client: Client, form: Form, line: Audit
 async def token_exchange(desk: Desk, client: Client, form: Form, line: AuditLine) -> dict[str, Any]:
     """Trade a subject token.
 
-    The lifetime is the server's or the policy's, whichever is shorter. It is not tied to what is left of the subject
+    How and when the person logged in is carried over, so that a step-up counts at the next gateway too. The lifetime is
+    the server's or the policy's, whichever is shorter. It is not tied to what is left of the subject
     token (RFC 8693 §2.1): capping a cached token at its subject's life is the client's duty. No scope asked for gives a
     token without scope.
     """
@@ -81,7 +85,7 @@ async def token_exchange(desk: Desk, client: Client, form: Form, line: AuditLine
     permit_actor(desk.config.issuer, client.client_id, subject, actor)
     policy = decide(desk.config.policies, client.client_id, subject, actor, targets, scope)
     line.actors = acting(policy, desk.config.issuer, client.client_id, subject, actor)
-    claims = {"sub": subject.sub, **(_act(line.actors) or {EXCHANGED: True})}
+    claims = {**_login(subject), "sub": subject.sub, **(_act(line.actors) or {EXCHANGED: True})}
     lifetime = min(desk.config.lifetime, policy.max_lifetime or desk.config.lifetime)
     if policy.opaque and issued_type == JWT:
         raise TokenError(Code.INVALID_REQUEST, "requested_token_type is not what this policy issues")
@@ -109,6 +113,10 @@ def _targets(form: Form) -> tuple[str, ...]:
         if not absolute:
             raise TokenError(Code.INVALID_TARGET, "resource is not an absolute URI without a fragment")
     return tuple(dict.fromkeys((*form.all("audience"), *resources)))
+
+
+def _login(subject: VerifiedToken) -> dict[str, Any]:
+    return {name: subject.claims[name] for name in LOGIN_CLAIMS if name in subject.claims}
 
 
 def _act(actors: Sequence[Actor]) -> dict[str, Any]:

@@ -66,6 +66,23 @@ def office(hands: Hands) -> Office:
     return Office(hands, replace(config, trusted_issuers=(corp,), policies=(*config.policies, anyone)))
 
 
+@pytest.mark.parametrize(
+    "login", [{}, {"acr": "mfa"}, {"auth_time": 1_700_000_000}, {"acr": "mfa", "amr": ["otp"], "auth_time": 5}]
+)
+async def test_how_the_person_logged_in_is_carried_over_and_nothing_else(office: Office, login: dict[str, Any]) -> None:
+    token = office.token(**login, roles=["admin"], email="alice@example.com", may_act={"sub": "gateway"})
+    claims = office.claims(await office.exchange(subject_token=token))
+    assert {name: claims[name] for name in ("acr", "amr", "auth_time") if name in claims} == login
+    assert not {"roles", "email", "may_act"} & set(claims)
+
+
+async def test_the_actors_login_is_not_the_persons(office: Office) -> None:
+    actor = office.token("agent", acr="mfa", auth_time=5)
+    office.change_policies(actors=(ANYONE,))
+    claims = office.claims(await office.exchange(actor_token=actor, actor_token_type=ACCESS_TOKEN))
+    assert not {"acr", "auth_time"} & set(claims)
+
+
 async def test_an_exchange(office: Office) -> None:
     reply = await office.exchange(scope="orders.read orders.write")
     assert {name: reply[name] for name in reply if name != "access_token"} == {
