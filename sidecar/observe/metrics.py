@@ -32,7 +32,7 @@ from sidecar.observe.route_metrics import DURATION_BUCKETS, SUCCESS, RouteMetric
 
 NO_ROUTE: Final = "none"
 
-#: Route, state (``idle``, ``busy``, …) and number of connections.
+#: Route, state (``active``, ``idle``) and number of connections.
 UpstreamConnections = Iterable[tuple[str, str, int]]
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 from sidecar.commands.lint.rules import RULES, UNUSED_ACCEPT
 from sidecar.commands.schema import document
 from sidecar.config.schema.accept import FileRule, RouteRule
-from tests.docs import performance, reference, servers, threats
+from tests.docs import errors, metrics, performance, receipts, reference, servers, threats
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -66,6 +66,9 @@ MADE = {
     "configuration.md": reference.configuration,
     "commands.md": reference.commands,
     "authorization-servers.md": servers.page,
+    "errors.md": errors.page,
+    "metrics.md": metrics.page,
+    "receipts.md": receipts.page,
     "performance.md": performance.page,
     "threat-model.md": threats.page,
 }

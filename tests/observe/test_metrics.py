@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from sidecar.model.clock import Clock
 from sidecar.model.refusal import Kind
 from sidecar.observe.metrics import Metrics, ServerLoad
+from tests.support.metrics import touched
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -32,6 +33,7 @@ CONTRACT = {
     "jwks_refreshes_total": {"issuer", "outcome"},
     "config_last_reload_successful": set(),
     "config_last_reload_timestamp_seconds": set(),
+    "config_include_successful": {"include"},
     "secret_reloads_total": {"secret", "outcome"},
     "receipts_dropped_total": set(),
     "event_loop_lag_seconds": set(),
@@ -52,22 +54,8 @@ def _value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return _samples(metrics).get((f"token_sidecar_{name}", frozenset(labels.items())))
 
 
-def _touch_everything(metrics: Metrics) -> None:
-    metrics.define(exchanges={"orders": ["corp"]}, authorization_servers=["corp"], trusted_issuers=["corp"])
-    metrics.watch_upstream_connections(lambda: [("orders", "idle", 3)])
-    metrics.watch_authorization_servers(lambda: [ServerLoad("corp", in_flight=64, queued=7, breaker=2)])
-    metrics.route("orders").request("GET", 200)
-    metrics.reject("orders", Kind.MISSING_TOKEN)
-    metrics.authorization_server_available.labels("corp").set(1)
-    metrics.trusted_issuer_available.labels("corp").set(1)
-    metrics.jwks_refreshes.labels("corp", "success").inc()
-    metrics.cache_evictions.labels("full").inc()
-    metrics.secret_reloads.labels("corp", "success").inc()
-
-
 def test_names_and_labels_are_the_contract() -> None:
-    metrics = Metrics("1.2.3")
-    _touch_everything(metrics)
+    metrics = touched()
     found: dict[str, set[str]] = {}
     for name, labels in _samples(metrics):
         found.setdefault(name, set()).update(label for label, _ in labels)
@@ -84,8 +72,7 @@ def test_names_and_labels_are_the_contract() -> None:
 
 
 def test_exchange_durations_use_the_same_buckets() -> None:
-    metrics = Metrics("1")
-    _touch_everything(metrics)
+    metrics = touched()
     bounds: dict[str, set[str]] = {}
     for name, labels in _samples(metrics):
         if "le" in dict(labels):
@@ -105,8 +92,7 @@ def test_two_gateways_in_one_process_count_apart() -> None:
 
 
 def test_openmetrics_where_it_is_asked_for() -> None:
-    metrics = Metrics("1")
-    _touch_everything(metrics)
+    metrics = touched()
     body, content_type = metrics.render("application/openmetrics-text; version=1.0.0, text/plain;q=0.5")
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     families = parse_openmetrics(body.decode())  # type: ignore[no-untyped-call]
@@ -151,8 +137,7 @@ def test_how_servers_are_used_is_asked_at_the_scrape() -> None:
 
 
 def test_what_left_the_configuration_takes_its_series_along() -> None:
-    metrics = Metrics("1")
-    _touch_everything(metrics)
+    metrics = touched()
     metrics.define(exchanges={"carts": ["other"]}, authorization_servers=["other"], trusted_issuers=["other"])
     metrics.watch_upstream_connections(tuple)
     metrics.watch_authorization_servers(tuple)
@@ -163,8 +148,7 @@ def test_what_left_the_configuration_takes_its_series_along() -> None:
 
 
 def test_defining_again_keeps_what_was_counted() -> None:
-    metrics = Metrics("1")
-    _touch_everything(metrics)
+    metrics = touched()
     metrics.exchange_duration.labels("corp").observe(0.1)
     before = _samples(metrics)
     metrics.define(exchanges={"orders": ["corp"]}, authorization_servers=["corp"], trusted_issuers=["corp"])

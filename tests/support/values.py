@@ -82,6 +82,7 @@ def issued(
     audience: frozenset[str] | None = frozenset({"orders-api"}),
     scope: frozenset[str] | None = frozenset({"orders.read"}),
     actors: tuple[Actor, ...] | None = (),
+    authorization_details: tuple[str, ...] = (),
 ) -> IssuedToken:
     """Return an issued token."""
     return IssuedToken(
@@ -95,6 +96,7 @@ def issued(
         actors=actors,
         verified="signature",
         token=token,
+        authorization_details=authorization_details,
     )
 
 

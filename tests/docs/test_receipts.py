@@ -1,0 +1,31 @@
+"""The table of a receipt's members leaves none out, and refuses to be made where it would."""
+
+import json
+
+import pytest
+
+from sidecar.model.receipt import Event
+from tests.docs import receipts
+from tests.docs.reference import Undescribed
+
+
+def test_every_event_is_among_the_examples() -> None:
+    assert {json.loads(line)["event"] for line in receipts.lines()} == set(Event)
+
+
+def test_members_of_members_have_rows_of_their_own() -> None:
+    found = receipts.paths({"a": {"b": 1}, "c": [{"d": 2}, "e"], "authorization_details": [{"f": 3}]})
+    assert list(found) == ["a", "a.b", "c", "c[].d", "authorization_details"]
+
+
+def test_a_member_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(receipts.MEANING, "step_up.max_age")
+    with pytest.raises(Undescribed, match="no word for step_up"):
+        receipts.page()
+
+
+def test_a_member_that_no_example_has_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [line for line in receipts.lines() if '"status"' not in line]
+    monkeypatch.setattr(receipts, "lines", lambda: shown)
+    with pytest.raises(Undescribed, match="no example of status:"):
+        receipts.page()
