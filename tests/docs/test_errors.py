@@ -57,7 +57,7 @@ def test_a_sentence_that_can_not_be_read_is_an_error(tmp_path: Path, monkeypatch
 
 
 def test_a_kind_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(ABOUT, Kind.LOOP)
+    monkeypatch.setattr(errors, "ABOUT", {kind: about for kind, about in ABOUT.items() if kind != Kind.LOOP})
     with pytest.raises(Undescribed, match="loop"):
         errors.page()
 

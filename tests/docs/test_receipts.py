@@ -19,7 +19,8 @@ def test_members_of_members_have_rows_of_their_own() -> None:
 
 
 def test_a_member_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(receipts.MEANING, "step_up.max_age")
+    without = {path: says for path, says in receipts.MEANING.items() if path != "step_up.max_age"}
+    monkeypatch.setattr(receipts, "MEANING", without)
     with pytest.raises(Undescribed, match="no word for step_up"):
         receipts.page()
 
