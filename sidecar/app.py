@@ -25,10 +25,12 @@ from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
 from sidecar.faces.admin import Admin, Status
+from sidecar.faces.forward_auth import ForwardAuth
 from sidecar.faces.gateway import Gateway
 from sidecar.inbound.room import Room, affordable
 from sidecar.inbound.server import GatewayServer
 from sidecar.listening import BindError, Listeners, Prepared, Wanted, shown
+from sidecar.model.listener import DECISION
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
 from sidecar.observe.line_writer import LineWriter, SinkError
@@ -79,12 +81,16 @@ class App:
             self._journal,
         )
         self._lag = LoopLag()
-        self._gateway = Gateway(
-            self,
-            self.exchanger,
-            self._journal,
-            max_in_flight=self.config.gateway.max_in_flight,
-            max_streams=self.config.gateway.max_streams,
+        limits = self.config.gateway
+        self._gateway, self._decisions = (
+            face(
+                self,
+                self.exchanger,
+                self._journal,
+                max_in_flight=limits.max_in_flight,
+                max_streams=limits.max_streams,
+            )
+            for face in (Gateway, ForwardAuth)
         )
         self._listeners = Listeners()
         self._admin = Listeners()
@@ -127,8 +133,9 @@ class App:
         changes = await self._prepare(loaded, snapshot)
         before, self.snapshot = self.snapshot, snapshot
         self.config, self.included, self._refused = loaded.config, loaded.includes, ()
-        self._gateway.max_in_flight = self.config.gateway.max_in_flight
-        self._gateway.max_streams = self.config.gateway.max_streams
+        for face in (self._gateway, self._decisions):
+            face.max_in_flight = self.config.gateway.max_in_flight
+            face.max_streams = self.config.gateway.max_streams
         self._afford()
         leaving = [(listeners, listeners.retire(prepared)) for listeners, prepared in changes]
         for listeners, prepared in changes:
@@ -201,9 +208,10 @@ class App:
         settings = (gateway.keepalive_timeout, gateway.header_timeout, gateway.max_header_bytes)
 
         def server(name: str) -> GatewayServer:
+            face = self._decisions if name == DECISION else self._gateway
             return GatewayServer(
-                partial(self._gateway.serve, name),
-                self._gateway.malformed,
+                partial(face.serve, name),
+                face.malformed,
                 keepalive_timeout=gateway.keepalive_timeout,
                 header_timeout=gateway.header_timeout,
                 max_header_bytes=gateway.max_header_bytes,
@@ -226,7 +234,7 @@ class App:
             self._listeners,
             {
                 name: Wanted(each.listen, _context(snapshot, name), settings, partial(server, name))
-                for name, each in gateway.all_listeners.items()
+                for name, each in config.listeners.items()
             },
         )
         yield self._admin, {"admin": Wanted(section.listen, None, (section.pages, *settings), admin_server)}
@@ -297,7 +305,7 @@ class App:
     def _watch(self) -> None:
         """Have the metrics ask for what is true at the moment of a scrape."""
         metrics, cache = self.metrics, self.exchanger.cache
-        metrics.requests_in_flight.set_function(lambda: self._gateway.in_flight)
+        metrics.requests_in_flight.set_function(lambda: self._gateway.in_flight + self._decisions.in_flight)
         metrics.cache_entries.set_function(lambda: len(cache))
         metrics.cache_bytes.set_function(lambda: cache.size)
         metrics.event_loop_lag.set_function(self._lag.worst)

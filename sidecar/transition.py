@@ -9,6 +9,7 @@ from typing import Final
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem, Path
 from sidecar.config.schema import Config
+from sidecar.model.listener import DECISION
 from sidecar.model.route import Route
 
 RESTART: Final = "can't change while the gateway runs; that takes a restart"
@@ -28,7 +29,9 @@ def needs_restart(config: Config, loaded: Loaded) -> list[ConfigProblem]:
 
 def listen_key(config: Config, listener: str) -> Path:
     """Where the file says what could not be bound."""
-    if listener in config.gateway.all_listeners:
+    if listener == DECISION:
+        return (DECISION, "listen")
+    if listener in config.listeners:
         return ("gateway", "listeners", listener, "listen") if config.gateway.listeners else ("gateway", "listen")
     return ("admin", "listen")
 

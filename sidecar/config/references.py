@@ -6,6 +6,7 @@ Where only one is defined it need not be named; where there are several it must 
 
 from collections.abc import Iterator, Sequence
 
+from sidecar.config import listeners
 from sidecar.config.problems import Finding
 from sidecar.config.tree import Part
 from sidecar.config.wording import nearest
@@ -36,12 +37,10 @@ def findings(root: Part) -> Iterator[Finding]:
 
 
 def _listener(root: Part, route: Part) -> Iterator[Finding]:
-    listeners = root["gateway"]["listeners"]
-    if "listeners" not in root["gateway"]:
-        listeners = Part({"default": {}}, listeners.path)
-    yield from _known(route["listener"], listeners, "listener")
-    if "listener" not in route and len(listeners.members()) > 1:
-        yield route["listener"].finding(f"missing; one of {_names(listeners)}")
+    known = Part({name: {} for name in listeners.named(root)}, root["gateway"]["listeners"].path)
+    yield from _known(route["listener"], known, "listener")
+    if "listener" not in route and len(known.members()) > 1:
+        yield route["listener"].finding(f"missing; one of {_names(known)}")
 
 
 def _exchange(root: Part, route: Part) -> Iterator[Finding]:

@@ -4,16 +4,13 @@ Works on the file's content, not on the schema's sections, so that these mistake
 A value that the schema refuses is passed over here. Names that must refer to something are in ``references``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from sidecar.config import addresses, paths
+from sidecar.config import addresses, listeners, paths
 from sidecar.config.problems import Finding
-from sidecar.config.schema.gateway import DEFAULT_ADMIN_LISTEN, DEFAULT_LISTEN
 from sidecar.config.tree import Part
 from sidecar.model.tokens import TOKEN_TYPES
-
-T = TypeVar("T")
 
 _PLAIN_HTTP: Final = (
     "plain http to another machine; use https, or say allow_plain_http: true where the network encrypts"
@@ -23,7 +20,7 @@ _ASSERTIONS: Final = {form for name in ("saml1", "saml2") for form in (name, TOK
 
 def findings(root: Part) -> Iterator[Finding]:
     """Return what is wrong between the keys of a file."""
-    yield from _listeners(root)
+    yield from listeners.findings(root)
     if root["receipts"]["subject"].value == "hashed" and "subject_key_file" not in root["receipts"]:
         yield root["receipts"]["subject_key_file"].finding("missing; hashed subjects need a key")
     for _, issuer in root["trusted_issuers"].members():
@@ -35,30 +32,6 @@ def findings(root: Part) -> Iterator[Finding]:
         yield from _upstream(route["upstream"])
         yield from _subject(root, route)
         yield from _cors(route)
-
-
-def _listeners(root: Part) -> Iterator[Finding]:
-    gateway = root["gateway"]
-    if "listen" in gateway and "listeners" in gateway:
-        yield gateway["listeners"].finding("should not stand beside listen; give one of them")
-    if "listeners" in gateway and not gateway["listeners"].members():
-        yield gateway["listeners"].finding("should name at least one listener")
-    taken: list[addresses.Address] = []
-    parts = [listener["listen"] for _, listener in gateway["listeners"].members()]
-    if "listeners" not in gateway:
-        parts = [_or_default(gateway["listen"], DEFAULT_LISTEN)]
-    for part in [*parts, _or_default(root["admin"]["listen"], DEFAULT_ADMIN_LISTEN)]:
-        address = _read(addresses.listen_address, part)
-        if address is not None and any(address.overlaps(other) for other in taken):
-            yield part.finding("should not be the address of another listener")
-        taken += [address] if address else []
-    for _, listener in gateway["listeners"].members():
-        address = _read(addresses.listen_address, listener["listen"])
-        open_to_others = address is not None and not address.is_local and "client_ca_file" not in listener["tls"]
-        if listener["direction"].value == "egress" and open_to_others:
-            yield listener["listen"].finding(
-                "egress should listen on loopback or a unix socket, or have tls.client_ca_file"
-            )
 
 
 def _issuer(issuer: Part) -> Iterator[Finding]:
@@ -148,7 +121,7 @@ def _client_auth(client: Part, tls: Part, endpoint: Part) -> Iterator[Finding]:
     if method in ("tls_client_auth", "self_signed_tls_client_auth"):
         if "cert_file" in tls:
             yield tls["cert_file"].finding("should not stand beside client_auth.cert_file; give one of them")
-        url = _read(addresses.url, endpoint)
+        url = endpoint.read(addresses.url)
         if url is not None and not url.secure:
             yield endpoint.finding(f"should be an https URL: {method} shows a certificate there")
 
@@ -173,7 +146,7 @@ def _match(route: Part) -> Iterator[Finding]:
 def _upstream(upstream: Part) -> Iterator[Finding]:
     yield from _plain_http(upstream["url"], upstream)
     yield from _key_pair(upstream["tls"])
-    url = _read(addresses.upstream_url, upstream["url"])
+    url = upstream["url"].read(addresses.upstream_url)
     if url is not None and not url.secure and "tls" in upstream:
         yield upstream["tls"].finding("has no effect without an https URL")
 
@@ -212,22 +185,22 @@ def _either(part: Part, one: str, other: str) -> Iterator[Finding]:
 
 
 def _discoverable(issuer: Part) -> Iterator[Finding]:
-    if issuer.text is not None and _read(addresses.issuer_url, issuer) is None:
+    if issuer.text is not None and issuer.read(addresses.issuer_url) is None:
         yield issuer.finding("should be a URL without query, where metadata is found; or else give discovery_url")
 
 
 def _plain_http(part: Part, owner: Part) -> Iterator[Finding]:
-    url = _read(addresses.upstream_url if part.path[-1] == "url" else addresses.url, part)
+    url = part.read(addresses.upstream_url if part.path[-1] == "url" else addresses.url)
     if url is not None and not url.secure and not url.is_local and owner["allow_plain_http"].value is not True:
         yield part.finding(_PLAIN_HTTP)
 
 
 def _proxy(peer: Part, urls: Sequence[Part]) -> Iterator[Finding]:
     """What is not https would be read by a proxy, and by whoever is on the way there."""
-    proxy = _read(addresses.url, peer["proxy_url"])
+    proxy = peer["proxy_url"].read(addresses.url)
     if proxy is None or proxy.is_local or peer["allow_plain_http"].value is True:
         return
-    known = [_read(addresses.url, url) for url in urls]
+    known = [url.read(addresses.url) for url in urls]
     if any(url is not None and not url.secure for url in known):
         yield peer["proxy_url"].finding(_PLAIN_HTTP)
 
@@ -236,15 +209,3 @@ def _key_pair(tls: Part) -> Iterator[Finding]:
     for name, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if name in tls and other not in tls:
             yield tls[name].finding(f"needs {other} beside it")
-
-
-def _or_default(part: Part, default: str) -> Part:
-    return part if part.value is not None else Part(default, part.path)
-
-
-def _read(function: Callable[[str], T], part: Part) -> T | None:
-    """A value as the schema would read it; None where it would refuse it."""
-    try:
-        return None if part.text is None else function(part.text)
-    except ValueError:
-        return None

@@ -4,10 +4,13 @@ A part answers for any shape of content: what is not there, or is something else
 beside those of the schema, not after them, and one run reports the mistakes of both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sidecar.config.problems import Finding, Path
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,13 @@ class Part:
         if isinstance(self.value, list):
             for index, item in enumerate(self.value):
                 yield Part(item, (*self.path, index))
+
+    def read(self, function: Callable[[str], T]) -> T | None:
+        """Return the text as this function of the schema reads it; None where there is none or it is refused."""
+        try:
+            return None if self.text is None else function(self.text)
+        except ValueError:
+            return None
 
     def finding(self, message: str) -> Finding:
         """Return what is wrong with this value."""

@@ -6,6 +6,7 @@ Works on the file's content, as ``rules`` does. Names that must refer to somethi
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.config import listeners
 from sidecar.config.problems import Finding
 from sidecar.config.tree import Part
 
@@ -71,7 +72,5 @@ def _exchanged(root: Part, route: Part) -> Iterator[Finding]:
 
 
 def _is_egress(root: Part, route: Part) -> bool:
-    listeners = root["gateway"]["listeners"]
-    names = [name for name, _ in listeners.members()]
-    named = route["listener"].text or (names[0] if len(names) == 1 else "")
-    return listeners[named]["direction"].text == "egress"
+    listener = listeners.named(root).get(listeners.listener_of(root, route))
+    return listener is not None and listener["direction"].text == "egress"

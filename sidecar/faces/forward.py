@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from sidecar.faces.challenges import CHALLENGE, passed_on
-from sidecar.model.decision import Decision
+from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, refuse
 from sidecar.model.request import Fields, Named, RequestHead
@@ -73,10 +73,7 @@ def upstream_head(
     hops = [*request.values(b"via"), b"%d.%d %b" % (*request.version, own_via)]
     fields += [(b"Via", b", ".join(hops)), (b"X-Request-ID", request.request_id.encode())]
     if decision.grant is not None:
-        token = decision.grant.token.token.encode()
-        if upstream.token_header.lower() == _AUTHORIZATION:
-            token = b"Bearer " + token
-        fields.append((upstream.token_header, token))
+        fields.append(credential_field(route, decision.grant))
     try:
         head = serialize_head(request.method.encode() + b" " + upstream_target(request, route) + b" HTTP/1.1", fields)
     except ValueError:
@@ -84,6 +81,12 @@ def upstream_head(
     if any(needle in head for needle in decision.left_behind):
         raise refuse(Kind.LEAK_GUARD, "The caller's token was about to leave.")
     return head
+
+
+def credential_field(route: Route, grant: Grant) -> tuple[bytes, bytes]:
+    """Return the field by which a route's upstream is given the issued token."""
+    name, token = route.upstream.token_header, grant.token.token.encode()
+    return name, b"Bearer " + token if name.lower() == _AUTHORIZATION else token
 
 
 def hops_left(request: RequestHead) -> int | None:

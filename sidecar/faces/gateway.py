@@ -51,10 +51,11 @@ class State(Protocol):
 
 
 @dataclass(slots=True)
-class _Passage:
+class Passage:
     """One request on its way, and how far it came; what is accounted at its end, whatever that is.
 
     read: its head was looked at, which an overloaded gateway does not do. request: the head, once it is accepted.
+    question: the head that came in its place, where a proxy asks about it; the answer is to that one.
     forwarded: something may have reached the upstream. status: what the caller was answered.
     """
 
@@ -64,6 +65,7 @@ class _Passage:
     began: float
     read: bool = False
     request: RequestHead | None = None
+    question: RequestHead | None = None
     decision: Decision = _NOTHING_DECIDED
     refusal: Refusal | None = None
     forwarded: bool = False
@@ -71,10 +73,15 @@ class _Passage:
     _own_id: str = ""
 
     @property
+    def answered(self) -> RequestHead | None:
+        """The head that came, and is answered; None where it was not accepted."""
+        return self.question or self.request
+
+    @property
     def request_id(self) -> str:
         """The request's id; one of ours where no head was accepted."""
-        if self.request is not None:
-            return self.request.request_id
+        if (answered := self.answered) is not None:
+            return answered.request_id
         self._own_id = self._own_id or uuid4().hex
         return self._own_id
 
@@ -116,7 +123,7 @@ class Gateway:
             with suppress(ClientGone):
                 incoming.write(self.malformed(_NO_LISTENER))
             return incoming
-        passage = _Passage(incoming, found, snapshot, self._now())
+        passage = Passage(incoming, found, snapshot, self._now())
         try:
             response = await self._ask_upstream(passage)
             if isinstance(response, OwnResponse):
@@ -138,7 +145,7 @@ class Gateway:
         self._journal.answered(None, "other", response.status, 0.0)
         return written(response, None, keep_open=False)
 
-    async def _ask_upstream(self, passage: _Passage) -> Response | OwnResponse:
+    async def _ask_upstream(self, passage: Passage) -> Response | OwnResponse:
         """Accept, decide, forward: return when the head of the upstream's response is there, or our own answer."""
         if self.in_flight >= self.max_in_flight or self.streams >= self.max_streams:
             raise refuse(Kind.OVERLOADED, "The gateway is busy.", retry_after=1)
@@ -146,30 +153,42 @@ class Gateway:
         passage.snapshot.in_use.enter()
         passage.read = True
         try:
-            passage.request = request = accept(
-                passage.incoming.message,
-                passage.listener,
-                peer=passage.incoming.peer,
-                guarded=passage.snapshot.guarded,
-                own_via=self._via,
-            )
+            passage.request = request = self._accept(passage)
             passage.decision = await decide(request, passage.snapshot, self._exchanger.obtain)
             if passage.decision.refusal is not None:
                 raise Refused(passage.decision.refusal)
-            if request.method == "OPTIONS" and (own := _answered_here(request, passage.decision)) is not None:
-                return own
-            return await self._forward(passage, request, passage.decision)
+            return await self._go_on(passage, request, passage.decision)
         finally:
             passage.snapshot.in_use.leave()
             self.in_flight -= 1
 
-    async def _forward(self, passage: _Passage, request: RequestHead, decision: Decision) -> Response:
+    def _accept(self, passage: Passage) -> RequestHead:
+        """Return the request that is decided on."""
+        return accept(
+            passage.incoming.message,
+            passage.listener,
+            peer=passage.incoming.peer,
+            guarded=passage.snapshot.guarded,
+            own_via=self._via,
+        )
+
+    async def _go_on(self, passage: Passage, request: RequestHead, decision: Decision) -> Response | OwnResponse:
+        """Do what was decided, where nothing was refused."""
+        if request.method == "OPTIONS" and (own := _answered_here(request, decision)) is not None:
+            return own
+        return await self._forward(passage, request, decision, self._authorized(decision))
+
+    def _authorized(self, decision: Decision) -> Route:
+        """Return the route by which a request may leave now. Refused: its token is missing, or it can't be recorded."""
         route = decision.route
         unauthorized = decision.grant is None and not decision.preflight
         if route is None or (route.exchange is not None and unauthorized):
             raise refuse(Kind.EXCHANGE_UNUSABLE, "There is no token for the upstream.")
         if not self._journal.receipts.accepting:
             raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The request can't be put on record.", retry_after=1)
+        return route
+
+    async def _forward(self, passage: Passage, request: RequestHead, decision: Decision, route: Route) -> Response:
         grant = decision.grant
         if decision.websocket and not passage.incoming.may_switch:
             raise refuse(Kind.INVALID_REQUEST, "The WebSocket handshake is ambiguous.", close=True)
@@ -185,7 +204,7 @@ class Gateway:
 
     async def _once_more(
         self,
-        passage: _Passage,
+        passage: Passage,
         request: RequestHead,
         route: Route,
         upload: Upload,
@@ -210,7 +229,7 @@ class Gateway:
         )
 
     async def _send(
-        self, passage: _Passage, request: RequestHead, route: Route, upload: Upload, head: bytes
+        self, passage: Passage, request: RequestHead, route: Route, upload: Upload, head: bytes
     ) -> Response:
         sent = self._now()
         pool, issued = passage.snapshot.pools[route.name], _issued(passage.decision)
@@ -219,7 +238,7 @@ class Gateway:
         self._journal.metrics.route(route.name).upstream_duration.observe(self._now() - sent)
         return response
 
-    def _head(self, passage: _Passage, request: RequestHead, decision: Decision, route: Route) -> bytes:
+    def _head(self, passage: Passage, request: RequestHead, decision: Decision, route: Route) -> bytes:
         snapshot = passage.snapshot
         return upstream_head(
             request,
@@ -231,7 +250,7 @@ class Gateway:
             own_via=self._via,
         )
 
-    async def _return(self, passage: _Passage, response: Response) -> None:
+    async def _return(self, passage: Passage, response: Response) -> None:
         passage.status = response.status
         request, route = passage.request, passage.decision.route
         if request is not None and route is not None:
@@ -250,20 +269,20 @@ class Gateway:
             finally:
                 self.streams -= 1
 
-    def _answer(self, passage: _Passage, refusal: Refusal) -> None:
+    def _answer(self, passage: Passage, refusal: Refusal) -> None:
         """Answer with a refusal; a response that has begun is cut instead."""
         passage.refusal = refusal
         incoming, request = passage.incoming, passage.request
-        if refusal.close or request is None:
+        if refusal.close or passage.answered is None:
             incoming.keep_open = False  # what comes next may be the rest of a message that nobody waits for
-        shown = problem if request is not None else _unaccepted
+        shown = problem if passage.answered is not None else _unaccepted
         response = shown(refusal, passage.request_id)
         route = passage.decision.route
         if request is not None and route is not None and route.cors is not None:
             response = replace(response, headers=(*response.headers, *opened(route.cors, request)))
         self._write(passage, response)
 
-    def _write(self, passage: _Passage, response: OwnResponse) -> None:
+    def _write(self, passage: Passage, response: OwnResponse) -> None:
         """Answer by ourselves; a response that has begun is cut instead."""
         incoming = passage.incoming
         passage.status = response.status
@@ -274,9 +293,9 @@ class Gateway:
         if not incoming.complete:
             incoming.keep_open = False  # what comes next is the rest of a body that nobody waits for
         with suppress(ClientGone):
-            incoming.write(written(response, passage.request, keep_open=incoming.keep_open))
+            incoming.write(written(response, passage.answered, keep_open=incoming.keep_open))
 
-    def _account(self, passage: _Passage) -> None:
+    def _account(self, passage: Passage) -> None:
         duration = self._now() - passage.began
         request, decision = passage.request, passage.decision
         method = request.method if request is not None else "other"
@@ -299,7 +318,7 @@ def _end_if_going(incoming: Incoming) -> None:
         incoming.keep_open = False
 
 
-def _route_of(passage: _Passage) -> Route | None:
+def _route_of(passage: Passage) -> Route | None:
     """The route of a request whose caller left while it was decided on, which tells nobody how far it came."""
     if passage.request is None or passage.refusal is not None:
         return None

@@ -69,8 +69,11 @@ class Journal:
             raise refuse(Kind.EXCHANGE_UNAVAILABLE, "The exchange can't be put on record.", retry_after=1) from None
         return fragment
 
-    def used(self, request: RequestHead, decision: Decision, status: int, duration: float) -> None:
-        """Write the receipt of a request that was forwarded. status: what the caller was answered."""
+    def used(self, request: RequestHead, decision: Decision, status: int | None, duration: float) -> None:
+        """Write the receipt of a request that was forwarded.
+
+        status: what the caller was answered; None where a proxy forwards it, which does not tell.
+        """
         grant = decision.grant
         occasion = self._occasion(request, decision.route)
         if grant is None:

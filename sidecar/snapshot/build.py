@@ -17,6 +17,7 @@ from sidecar.exchange.grants import GRANTS
 from sidecar.exchange.plan import Plan
 from sidecar.exchange.workload.source import WorkloadSource
 from sidecar.inbound.accept import GUARDED
+from sidecar.inbound.named import NAMING
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
 from sidecar.model.request import RequestHead
@@ -162,7 +163,7 @@ def build(
         },
         pools=pools,
         servers=peers.servers,
-        guarded=GUARDED | credentials,
+        guarded=GUARDED | credentials | (NAMING if loaded.config.decision is not None else frozenset()),
         credentials=credentials,
         workload_headers=workload_headers,
         trusted_proxies=trusted_proxies,

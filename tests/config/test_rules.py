@@ -17,48 +17,6 @@ def wrong(workshop: Workshop, **values: object) -> dict[str, str]:
     return workshop.wrong(change)
 
 
-def listeners(**addresses: object) -> dict[str, Any]:
-    return {name: {"listen": address} for name, address in addresses.items()}
-
-
-def test_listen_and_listeners_exclude_each_other(workshop: Workshop) -> None:
-    both = {"listen": "127.0.0.1:1", "listeners": listeners(a="127.0.0.1:2")}
-    assert wrong(workshop, gateway=both) == {"gateway.listeners": "should not stand beside listen; give one of them"}
-    assert wrong(workshop, gateway={"listeners": {}}) == {"gateway.listeners": "should name at least one listener"}
-
-
-@pytest.mark.parametrize(
-    ("tree", "path"),
-    [
-        (
-            {"gateway": {"listeners": listeners(a="127.0.0.1:1", b="0.0.0.0:1")}, "routes.0.listener": "a"},
-            "gateway.listeners.b.listen",
-        ),
-        ({"gateway": {"listen": "127.0.0.1:1"}, "admin": {"listen": "127.0.0.1:1"}}, "admin.listen"),
-        ({"gateway": {"listen": "127.0.0.1:9090"}}, "admin.listen"),
-        ({"admin": {"listen": "127.0.0.1:8080"}}, "admin.listen"),
-    ],
-)
-def test_every_listener_has_an_address_of_its_own(workshop: Workshop, tree: dict[str, object], path: str) -> None:
-    assert wrong(workshop, **tree) == {path: "should not be the address of another listener"}
-
-
-def test_egress_is_not_for_others(workshop: Workshop) -> None:
-    workshop.file("pem")
-    tls = {"cert_file": "pem", "key_file": "pem"}
-    path = "gateway.listeners.out"
-    message = "egress should listen on loopback or a unix socket, or have tls.client_ca_file"
-    for address, with_tls, found in (
-        ("0.0.0.0:81", None, {f"{path}.listen": message}),
-        ("10.0.0.1:81", tls, {f"{path}.listen": message}),
-        ("0.0.0.0:81", {**tls, "client_ca_file": "pem"}, {}),
-        ("[::1]:81", None, {}),
-        ("unix:/run/x.sock", None, {}),
-    ):
-        assert wrong(workshop, **{path: {"listen": address, "direction": "egress", "tls": with_tls}}) == found
-        assert wrong(workshop, **{path: {"listen": address, "direction": "ingress", "tls": with_tls}}) == {}
-
-
 def test_hashed_subjects_need_a_key(workshop: Workshop) -> None:
     workshop.file("key")
     assert wrong(workshop, receipts={"subject": "hashed"}) == {

@@ -23,3 +23,8 @@ def test_every_other_shape_is_empty() -> None:
         assert part.members() == [] or isinstance(value, dict)
         assert list(part.items()) == [] or isinstance(value, list)
         assert part["x"].value is None
+
+
+def test_a_value_is_read_as_the_schema_reads_it() -> None:
+    root = Part({"good": "7", "bad": "seven", "other": 7})
+    assert [root[name].read(int) for name in ("good", "bad", "other", "absent")] == [7, None, None, None]

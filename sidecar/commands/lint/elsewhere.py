@@ -6,6 +6,7 @@ from typing import Final
 
 from sidecar.commands.lint.configuration import Configuration, found
 from sidecar.config.problems import Finding, Path
+from sidecar.model.listener import DECISION
 
 #: Longer than this, in seconds: an issued token is kept, and is supposed to live where nobody says how long it does.
 LONG_LIFETIME: Final = 3600.0
@@ -66,8 +67,10 @@ def unused(configuration: Configuration) -> Iterator[Finding]:
     for token in (config.workload_tokens[name] for name in tokens & config.workload_tokens.keys() if name is not None):
         issuers.add(token.issuer)
         servers |= {config.server_of(token.client_credentials)} if token.client_credentials is not None else set()
+    listeners: set[str | None] = {route.listener for route in configuration.routes}
     used: dict[Path, tuple[Iterable[str], set[str | None]]] = {
-        ("gateway", "listeners"): (config.gateway.listeners or {}, {route.listener for route in configuration.routes}),
+        (): ([DECISION] if config.decision is not None else [], listeners),
+        ("gateway", "listeners"): (config.gateway.listeners or {}, listeners),
         ("trusted_issuers",): (config.trusted_issuers, issuers),
         ("authorization_servers",): (config.authorization_servers, servers),
         ("workload_tokens",): (config.workload_tokens, tokens),

@@ -4,7 +4,7 @@ A key is here only when its function exists. What a single key can't tell, becau
 ``sidecar.config.rules`` and ``sidecar.config.references``.
 """
 
-from sidecar.config.schema.gateway import Admin, Cache, Drain, Gateway, Listener, ListenerTLS, Receipts
+from sidecar.config.schema.gateway import Admin, Cache, Decision, Drain, Gateway, Listener, ListenerTLS, Receipts
 from sidecar.config.schema.root import Config
 from sidecar.config.schema.routes import Cors, Exchange, Expect, Match, Route, Subject, Upstream
 from sidecar.config.schema.servers import (
@@ -32,6 +32,7 @@ __all__ = [
     "ClientCredentials",
     "Config",
     "Cors",
+    "Decision",
     "Drain",
     "Exchange",
     "Expect",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from sidecar.config.addresses import Address, listen_address
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.types import (
     Count,
@@ -77,13 +76,16 @@ class Gateway(Section):
     keepalive_timeout: PositiveDuration = key("A connection without a request is closed after this.", default="75s")
     drain: Drain = key("How a stop goes.", default={})
 
-    @property
-    def all_listeners(self) -> Mapping[str, Listener]:
-        """The listeners by name, whichever way they were given; never empty."""
-        if self.listeners:
-            return self.listeners
-        address: Address = self.listen or listen_address(DEFAULT_LISTEN)
-        return {"default": Listener(listen=address)}
+
+@section
+class Decision(Section):
+    """The listener where proxies ask for decisions."""
+
+    listen: Listen = key("host:port, [v6]:port or unix:/path; loopback or unix only, or asks for certificates.")
+    form: Literal["forwarded", "envoy"] = key(
+        "How a request is named: by X-Forwarded-Method, -Proto, -Host and -Uri, or as Envoy's ext_authz does."
+    )
+    tls: ListenerTLS | None = key("Serve https.", default=None)
 
 
 @section

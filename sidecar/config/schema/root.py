@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
+from sidecar.config.addresses import listen_address
 from sidecar.config.schema.accept import AcceptedInFile
 from sidecar.config.schema.base import Section, key, section
-from sidecar.config.schema.gateway import Admin, Cache, Gateway, Receipts
+from sidecar.config.schema.gateway import DEFAULT_LISTEN, Admin, Cache, Decision, Gateway, Listener, Receipts
 from sidecar.config.schema.include import Include
 from sidecar.config.schema.routes import ByIssuer, Exchange, Route
 from sidecar.config.schema.servers import AuthorizationServer, ClientCredentials, TrustedIssuer, WorkloadToken
 from sidecar.config.schema.types import Many, Name, Version
+from sidecar.model.listener import DECISION
 from sidecar.model.tokens import ACCESS_TOKEN, TOKEN_TYPES
 
 
@@ -18,6 +20,11 @@ class Config(Section):
 
     version: Version = key("The version of the file's form: 1.")
     gateway: Gateway = key("Our listeners and limits.", default={})
+    decision: Decision | None = key(
+        "Where proxies ask for decisions: the listener decision of routes. Beside it the gateway listens only where "
+        "gateway says so.",
+        default=None,
+    )
     admin: Admin = key("Probes and metrics.", default={})
     receipts: Receipts = key("Where the account of exchanges goes.", default={})
     trusted_issuers: Mapping[Name, TrustedIssuer] = key("Whose tokens callers may present.", default={})
@@ -32,9 +39,19 @@ class Config(Section):
         "Which requests go where, with which token; may be left out only beside include.", default=()
     )
 
+    @property
+    def listeners(self) -> Mapping[str, Listener]:
+        """The listeners that routes may name, whichever way they were given; never empty."""
+        found = dict(self.gateway.listeners or {})
+        if not found and (self.gateway.listen is not None or self.decision is None):
+            found["default"] = Listener(listen=self.gateway.listen or listen_address(DEFAULT_LISTEN))
+        if self.decision is not None:
+            found[DECISION] = Listener(listen=self.decision.listen, tls=self.decision.tls)
+        return found
+
     def listener_of(self, route: Route) -> str:
         """Return the name of the listener that a route exists on."""
-        return route.listener or next(iter(self.gateway.all_listeners))
+        return route.listener or next(iter(self.listeners))
 
     def issuers_of(self, route: Route) -> tuple[str, ...]:
         """Return the names of the trusted issuers whose tokens a route takes.

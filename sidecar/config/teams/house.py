@@ -99,7 +99,7 @@ def findings(route: Part, house: House, servers: Part) -> Iterator[Finding]:
     url = route["upstream"]["url"]
     if "url" in route["upstream"]:
         yield from _judge(url, addresses.upstream_url, house, "upstreams", _covers_upstream)
-        if (read := _read(addresses.upstream_url, url)) is not None and any(_is(read, ours) for ours in house.ours):
+        if (read := url.read(addresses.upstream_url)) is not None and any(_is(read, ours) for ours in house.ours):
             yield url.finding("the gateway itself listens there")
     if isinstance(route["exchange"].value, dict):
         yield from _exchange(route["exchange"], house, servers)
@@ -156,7 +156,7 @@ def _exchange(exchange: Part, house: House, servers: Part) -> Iterator[Finding]:
     yield from _bounded(exchange, "audience", house, "audiences")
     yield from _bounded(exchange, "scope", house, "scopes")
     wanted = exchange["requested_token_type"]
-    if wanted.value is not None and _read(values.token_type, wanted) not in _TOKEN_TYPES:
+    if wanted.value is not None and wanted.read(values.token_type) not in _TOKEN_TYPES:
         yield wanted.finding("a team's upstreams get an access_token or a jwt, nothing else")
 
 
@@ -186,7 +186,7 @@ def _judge(
     part: Part, read: Callable[[str], T], house: House, key: str, covers: Callable[[Any, T], bool]
 ) -> Iterator[Finding]:
     """A value has to be covered by an entry of ``allow``."""
-    value = _read(read, part)
+    value = part.read(read)
     if value is None or not any(covers(entry, value) for entry in getattr(house.allow, key)):
         yield house.refuses(part, value.text if isinstance(value, addresses.URL) else value, key)
 
@@ -203,14 +203,6 @@ def _is(url: addresses.URL, ours: addresses.Address) -> bool:
         return (url.host, url.port) == (ours.host, ours.port)
     here = "localhost" if ours.is_local else ours.host
     return addresses.Address("localhost", url.port).overlaps(addresses.Address(here, ours.port))
-
-
-def _read(function: Callable[[str], T], part: Part) -> T | None:
-    """A value as the schema reads it; None where it refuses it."""
-    try:
-        return None if part.text is None else function(part.text)
-    except ValueError:
-        return None
 
 
 def _quoted(text: str) -> str:

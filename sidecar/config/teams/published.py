@@ -35,7 +35,7 @@ def publish(config: Config, name: str) -> str:
         {
             "version": 1,
             "include": {"name": name, "allow": allow},
-            "listeners": list(config.gateway.all_listeners),
+            "listeners": list(config.listeners),
             "trusted_issuers": list(config.trusted_issuers),
             "authorization_servers": list(config.authorization_servers),
         },

@@ -35,7 +35,7 @@ class Platform:
         section = self.config.include[index]
         path = ("include", index, "allow")
         places = {name: self.positions.place((*path, name)) for name in Allow.__dataclass_fields__}
-        ours = (listener.listen for listener in self.config.gateway.all_listeners.values())
+        ours = (listener.listen for listener in self.config.listeners.values())
         return House(section.name, section.allow, places, (*ours, self.config.admin.listen))
 
 

@@ -21,20 +21,3 @@ def test_defaults() -> None:
     cache = read(Cache, {})
     assert (cache.max_entries, cache.max_bytes, cache.early_expiry) == (10000, 64 * 1024**2, 30.0)
     assert (cache.refresh_ahead, cache.max_lifetime, cache.negative_lifetime) == (0.8, 3600.0, 10.0)
-
-
-def test_there_is_always_a_listener() -> None:
-    default = read(Gateway, {}).all_listeners
-    assert {name: (each.listen, each.direction, each.tls) for name, each in default.items()} == {
-        "default": (Address("127.0.0.1", 8080), "ingress", None)
-    }
-    short = read(Gateway, {"listen": "unix:/run/x.sock"}).all_listeners
-    assert short["default"].listen == Address(None, 0, "/run/x.sock")
-
-
-def test_several_listeners() -> None:
-    gateway = read(
-        Gateway,
-        {"listeners": {"in": {"listen": "0.0.0.0:80"}, "out": {"listen": "127.0.0.1:81", "direction": "egress"}}},
-    )
-    assert {name: each.direction for name, each in gateway.all_listeners.items()} == {"in": "ingress", "out": "egress"}

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from sidecar.config import schema
+from sidecar.config.addresses import Address
 from sidecar.config.schema import Config, Exchange
 from sidecar.config.schema.base import Section
 from tests.config.conftest import Workshop, put, read
@@ -39,6 +40,46 @@ def test_what_is_named_counts(workshop: Workshop) -> None:
     assert isinstance(route.exchange, Exchange)
     assert config.servers_of(route.exchange) == {None: "partner"}
     assert config.issuer_of(config.trusted_issuers["borrowed"]) == "https://partner.example.com"
+
+
+def listening(workshop: Workshop, **sections: object) -> dict[str, tuple[Address, str]]:
+    def change(tree: Any) -> None:
+        tree.update(sections)
+        tree["routes"] = [{**tree["routes"][0], "name": name, "listener": name} for name in found]
+
+    found: list[str] = []
+    everything = read(Config, {"version": 1, "routes": [], **sections}).listeners
+    found += everything
+    assert workshop.load(change).config.listeners == everything
+    return {name: (each.listen, each.direction) for name, each in everything.items()}
+
+
+def test_there_is_always_a_listener(workshop: Workshop) -> None:
+    local = Address("127.0.0.1", 1)
+    assert listening(workshop) == {"default": (Address("127.0.0.1", 8080), "ingress")}
+    assert listening(workshop, gateway={"listen": "unix:/run/x.sock"}) == {
+        "default": (Address(None, 0, "/run/x.sock"), "ingress")
+    }
+    several = {"in": {"listen": "0.0.0.0:80"}, "out": {"listen": "127.0.0.1:1", "direction": "egress"}}
+    assert listening(workshop, gateway={"listeners": several}) == {
+        "in": (Address("0.0.0.0", 80), "ingress"),
+        "out": (local, "egress"),
+    }
+
+
+def test_the_decision_listener_is_one_of_them(workshop: Workshop) -> None:
+    decision = {"listen": "127.0.0.1:1", "form": "envoy"}
+    there = {"decision": (Address("127.0.0.1", 1), "ingress")}
+    assert listening(workshop, decision=decision) == there
+    assert listening(workshop, decision=decision, gateway={"listen": "127.0.0.1:2"}) == {
+        "default": (Address("127.0.0.1", 2), "ingress"),
+        **there,
+    }
+    one = {"listeners": {"one": {"listen": "127.0.0.1:2"}}}
+    assert listening(workshop, decision=decision, gateway=one) == {
+        "one": (Address("127.0.0.1", 2), "ingress"),
+        **there,
+    }
 
 
 def test_without_an_exchange_no_issuer_counts(workshop: Workshop) -> None:
