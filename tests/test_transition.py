@@ -55,6 +55,8 @@ def test_where_an_address_is_written(tmp_path: Path) -> None:
     assert listen_key(short.config, "admin") == ("admin", "listen")
     listeners = "gateway: {listeners: {in: {listen: '127.0.0.1:0'}}}"
     several = loaded(tmp_path, TEXT.replace("gateway: {listen: '127.0.0.1:0'}", listeners))
+    decision = loaded(tmp_path, TEXT.replace("gateway:", "decision: {listen: '127.0.0.1:0', form: envoy} #"))
+    assert listen_key(decision.config, "decision") == ("decision", "listen")
     assert listen_key(several.config, "in") == ("gateway", "listeners", "in", "listen")
 
 

@@ -1,6 +1,6 @@
 import ssl
 
-from sidecar.model.listener import Direction, Listener
+from sidecar.model.listener import Direction, Form, Listener
 from sidecar.rotation import Rotation
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from tests.snapshot.conftest import PEERS, ROUTE, Folder
@@ -38,6 +38,23 @@ gateway:
         "open": ssl.CERT_NONE,
         "closed": ssl.CERT_REQUIRED,
     }
+
+
+def test_the_decision_listener(folder: Folder) -> None:
+    authority = Authority(folder.path)
+    ours = authority.issue("127.0.0.1")
+    tls = f"cert_file: {ours.cert_file}, key_file: {ours.key_file}, client_ca_file: {authority.ca_file}"
+    loaded = folder.load(
+        PEERS + ROUTE + f"decision: {{listen: '0.0.0.0:0', form: forwarded, tls: {{{tls}}}}}\n"
+    )
+    assert compile_listeners(loaded) == {
+        "decision": Listener("decision", Direction.INGRESS, "https", 65536, Form.FORWARDED)
+    }
+    assert compile_listener_tls(loaded, Rotation(), [])["decision"].context.verify_mode == ssl.CERT_REQUIRED
+    folder.file("a.pem", "no certificate")
+    bad = PEERS + ROUTE + "decision: {listen: '127.0.0.1:0', form: envoy, tls: {cert_file: a.pem, key_file: a.pem}}\n"
+    [complaint] = folder.complaints(bad)
+    assert complaint.split(": ")[1] == "decision.tls"
 
 
 def test_files_that_can_not_be_used_are_told_with_their_place(folder: Folder) -> None:

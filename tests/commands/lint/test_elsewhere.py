@@ -70,6 +70,19 @@ def test_what_no_route_uses(desk: Desk) -> None:
     ]
 
 
+def test_nobody_is_decided_on(lints: Lints) -> None:
+    probe = route("probe", "=/healthz", exchange="none", listener="default")
+    sections: dict[str, Any] = {
+        "trusted_issuers": {},
+        "authorization_servers": {},
+        "gateway": {"listen": "127.0.0.1:1"},
+        "decision": {"listen": "127.0.0.1:2", "form": "envoy"},
+    }
+    assert lints(probe, **sections) == [("unused", "decision")]
+    there = route("there", "=/healthz", exchange="none", listener="decision")
+    assert lints(probe, there, **sections) == []
+
+
 def test_without_any_exchange_nobody_is_needed(lints: Lints) -> None:
     assert lints(route("probe", "=/healthz", exchange="none")) == [
         ("unused", "authorization_servers.corp"),
