@@ -1,0 +1,52 @@
+-- Kong, for the access phase of the plugin pre-function: it asks the sidecar about every request, and Kong forwards it
+-- with the token that is answered, or not at all. For a sidecar with
+--   decision: {listen: 127.0.0.1:8082, form: forwarded}
+-- Not tried against Kong by this project. It needs  untrusted_lua_sandbox_requires = resty.http  in kong.conf.
+
+local http = require("resty.http")
+
+-- Where a credential may stand: taken from the answer, and removed where it has none. Name each route's token_header and
+-- subject.header here.
+local CREDENTIALS = {
+  "Authorization",
+  "Proxy-Authorization",
+  "X-Auth-Request-Access-Token",
+  "X-Forwarded-Access-Token",
+  "X-Upstream-Token",
+}
+
+local question = ngx.req.get_headers(0, true)
+for _, name in ipairs({ "content-length", "transfer-encoding", "expect", "connection", "host" }) do
+  for given in pairs(question) do
+    if given:lower() == name or given:lower():gsub("_", "-"):find("^x%-forwarded%-[mphu]") then
+      question[given] = nil
+    end
+  end
+end
+question["X-Forwarded-Method"] = ngx.req.get_method()
+question["X-Forwarded-Proto"] = ngx.var.scheme
+question["X-Forwarded-Host"] = ngx.var.http_host
+question["X-Forwarded-Uri"] = ngx.var.request_uri
+
+local client = http.new()
+client:set_timeout(10000)
+local answer = client:request_uri("http://127.0.0.1:8082/", { method = "GET", headers = question })
+if not answer then
+  return kong.response.exit(503, { title = "The sidecar does not answer" })
+end
+if answer.status ~= 200 then
+  return kong.response.exit(answer.status, answer.body, {
+    ["Content-Type"] = answer.headers["Content-Type"],
+    ["WWW-Authenticate"] = answer.headers["WWW-Authenticate"],
+    ["Retry-After"] = answer.headers["Retry-After"],
+    ["Cache-Control"] = "no-store",
+  })
+end
+for _, name in ipairs(CREDENTIALS) do
+  local given = answer.headers[name]
+  if given then
+    kong.service.request.set_header(name, given)
+  else
+    kong.service.request.clear_header(name)
+  end
+end
