@@ -15,12 +15,14 @@ local CREDENTIALS = {
   "X-Upstream-Token",
 }
 
-local question = ngx.req.get_headers(0, true)
-for _, name in ipairs({ "content-length", "transfer-encoding", "expect", "connection", "host" }) do
-  for given in pairs(question) do
-    if given:lower() == name or given:lower():gsub("_", "-"):find("^x%-forwarded%-[mphu]") then
-      question[given] = nil
-    end
+-- All fields are shown, but for those of this connection and of a body, and those that name the request.
+local OURS = "^x%-forwarded%-[mphu]"
+local NOT_SHOWN = { connection = true, ["content-length"] = true, expect = true, host = true, ["transfer-encoding"] = true }
+local question = {}
+for name, value in pairs(ngx.req.get_headers(0, true)) do
+  local lower = name:lower()
+  if not NOT_SHOWN[lower] and not lower:find(OURS) then
+    question[name] = value
   end
 end
 question["X-Forwarded-Method"] = ngx.req.get_method()

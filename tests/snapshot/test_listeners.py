@@ -44,9 +44,7 @@ def test_the_decision_listener(folder: Folder) -> None:
     authority = Authority(folder.path)
     ours = authority.issue("127.0.0.1")
     tls = f"cert_file: {ours.cert_file}, key_file: {ours.key_file}, client_ca_file: {authority.ca_file}"
-    loaded = folder.load(
-        PEERS + ROUTE + f"decision: {{listen: '0.0.0.0:0', form: forwarded, tls: {{{tls}}}}}\n"
-    )
+    loaded = folder.load(PEERS + ROUTE + f"decision: {{listen: '0.0.0.0:0', form: forwarded, tls: {{{tls}}}}}\n")
     assert compile_listeners(loaded) == {
         "decision": Listener("decision", Direction.INGRESS, "https", 65536, Form.FORWARDED)
     }
