@@ -1,6 +1,6 @@
 """Is the token real, alive, and meant for this gateway (RFC 9068 §4, RFC 8725, RFC 7519, RFC 7662)?
 
-A verified JWT is remembered by its digest until it expires or its issuer's keys change; what introspection says of a
+A verified JWT is remembered by its text until it expires or its issuer's keys change; what introspection says of a
 token is remembered there. Every failure of a token is the same ``invalid-token`` to the caller; only the finding, for
 operators, says which check it was.
 """
@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
 
-from cachetools import LRUCache
-
 from sidecar.caller.profiles import Profile, flaw
 from sidecar.caller.take import Credential
 from sidecar.model.claims import ClaimError, instant, texts
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.memory import Memory
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.tokens import Subject, act_chain, token_id
 from sidecar.oauth.introspection import Introspection, IntrospectionUnavailable
@@ -61,8 +60,9 @@ class Verifier:
 
     issuers: Sequence[TrustedIssuer]
     clock: Clock = SYSTEM_CLOCK
-    _remembered: LRUCache[tuple[bytes, frozenset[str]], _Remembered] = field(
-        default_factory=lambda: LRUCache(REMEMBERED), repr=False
+    # By the token's text, which its subject holds anyway, and the issuers that were allowed.
+    _remembered: Memory[tuple[str, frozenset[str]], _Remembered] = field(
+        default_factory=lambda: Memory(REMEMBERED), repr=False
     )
 
     async def verify(self, credential: Credential, allowed: frozenset[str]) -> Subject:
@@ -74,12 +74,14 @@ class Verifier:
         of it, are not to be had.
         """
         token = credential.token
-        digest = sha256(token.encode()).digest()
-        known = self._remembered.get((digest, allowed))
+        known = self._remembered.get((token, allowed))
         if known is not None and known.generation == known.keys.use():
             if self.clock.wall() > known.subject.expires_at + known.issuer.leeway:
                 raise _invalid("the token has expired", known.issuer, "leeway")
+            if known.issuer.introspection is None:
+                return known.subject
             return await self._still_active(known.issuer, known.subject)
+        digest = sha256(token.encode()).digest()
         signed, refused = _peeked(token)
         for issuer in self._candidates(signed, allowed):
             try:
@@ -87,7 +89,8 @@ class Verifier:
                     return await self._introspected(issuer, token, digest)
                 subject = _subject(token, digest, signed.header, signed.claims, issuer, self.clock.wall())
                 await _check_signature(token, issuer.keys, issuer)
-                self._remembered[digest, allowed] = _Remembered(subject, issuer, issuer.keys, issuer.keys.generation)
+                known = _Remembered(subject, issuer, issuer.keys, issuer.keys.generation)
+                self._remembered.put((token, allowed), known)
                 return await self._still_active(issuer, subject)
             except Refused as error:
                 # An issuer that can't be asked outweighs one that says no: the token may be good.

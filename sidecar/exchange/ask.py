@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 from sidecar.exchange.grants import Grant
+from sidecar.model.memory import Memory
 from sidecar.model.route import Exchange
 from sidecar.model.tokens import Subject, WorkloadToken
 
@@ -41,6 +42,10 @@ SHOWN: Final[Mapping[str, str]] = {
     "assertion": "(the caller's)",
     "actor_token": "(ours)",
 }
+
+
+#: Asks of one route that are remembered.
+REMEMBERED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +111,23 @@ class Asker:
         self._fixed = tuple(fixed)
         self._digest = sha256(b"".join(_framed(part.encode()) for part in (server, endpoint, client_id)))
         self._digest.update(b"".join(parameter.framed() for parameter in fixed))
+        self._remembered: Memory[int, tuple[Subject, WorkloadToken | None, Ask]] = Memory(REMEMBERED)
 
     def ask(self, subject: Subject, actor: WorkloadToken | None) -> Ask:
         """Return what is to be asked for this subject token, and the actor token where the route adds one.
 
         A token of ours counts in the key by its identity: it rotates while it stays the same actor.
         """
+        # An ask is made of nothing but these two, which never change, so the same two have the same one; and while they
+        # are remembered no other subject can have this id.
+        known = self._remembered.get(id(subject))
+        if known is not None and known[0] is subject and known[1] is actor:
+            return known[2]
+        ask = self._ask(subject, actor)
+        self._remembered.put(id(subject), (subject, actor, ask))
+        return ask
+
+    def _ask(self, subject: Subject, actor: WorkloadToken | None) -> Ask:
         ours = subject.workload
         counted = subject.token.encode() if ours is None else ours.identity
         added = [Parameter(self._grant.subject_token, subject.token, counted)]

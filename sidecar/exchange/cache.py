@@ -4,15 +4,18 @@ Bounded in entries and in bytes, least recently used first out; memory only. Wha
 judged here: an entry knows everything a later check needs, and every use is judged anew.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cachetools import Cache, LRUCache
+from cachetools import LRUCache
 
 from sidecar.exchange.schedule import Schedule
+from sidecar.model.decision import Grant
 from sidecar.model.refusal import Refusal
-from sidecar.model.tokens import IssuedToken, WorkloadToken
+from sidecar.model.route import Expect
+from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 
 #: What an entry costs beside the token's own text: key, values and bookkeeping, measured roughly.
 ENTRY_OVERHEAD: Final = 1024
@@ -25,6 +28,7 @@ class Entry:
     fragment: what every receipt of its use has in common, made once.
     refresh_at: the instant from which a use starts a refresh; pushed back when one was started, so that a key is
         refreshed at most once in ``schedule.REFRESH_INTERVAL``.
+    passed: the last use that passed every check: what was expected, whose token, and what was granted.
     """
 
     token: IssuedToken
@@ -33,6 +37,7 @@ class Entry:
     schedule: Schedule
     fragment: str = field(default="", repr=False)
     refresh_at: float = field(init=False)
+    passed: tuple[Expect, Subject, Grant] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.refresh_at = self.schedule.refresh_at
@@ -41,24 +46,6 @@ class Entry:
     def size(self) -> int:
         """Bytes this entry counts for."""
         return len(self.token.token) + len(self.fragment) + ENTRY_OVERHEAD
-
-
-class _BytesBound(LRUCache[bytes, Entry]):
-    """An LRU by bytes that tells what it pushed out."""
-
-    def __init__(self, max_bytes: int, on_evict: Callable[[str], None]) -> None:
-        super().__init__(max_bytes, getsizeof=lambda entry: entry.size)
-        self._on_evict = on_evict
-
-    def popitem(self) -> tuple[bytes, Entry]:
-        """Push the least recently used entry out."""
-        item = super().popitem()
-        self._on_evict("size")
-        return item
-
-    def peek(self, key: bytes) -> Entry:
-        """Return an entry without counting that as a use."""
-        return Cache.__getitem__(self, key)
 
 
 class TokenCache:
@@ -73,8 +60,10 @@ class TokenCache:
         on_evict: Callable[[str], None] = lambda _: None,
     ) -> None:
         """on_evict is told why an entry went: ``size``, ``expired``, ``replaced`` or ``refused``."""
-        self._entries = _BytesBound(max_bytes, on_evict)
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()  # the least recently used first
+        self._size = 0
         self._max_entries = max_entries
+        self._max_bytes = max_bytes
         self._negative_lifetime = negative_lifetime
         # Refusals are bounded apart, so that a flood of bad tokens pushes no good one out.
         self._refusals: LRUCache[bytes, tuple[float, Refusal]] = LRUCache(max_entries)
@@ -86,29 +75,35 @@ class TokenCache:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return int(self._entries.currsize)
+        return self._size
 
     def get(self, key: bytes, now: float) -> Entry | None:
         """Return the entry if it may still be used at this monotonic instant."""
         entry = self._entries.get(key)
-        if entry is not None and now >= entry.schedule.deadline:
+        if entry is None:
+            return None
+        if now >= entry.schedule.deadline:
             self.discard(key, "expired")
             return None
+        self._entries.move_to_end(key)
         return entry
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep an entry; one too large for the whole cache is not kept."""
         self._refusals.pop(key, None)
-        if entry.size > self._entries.maxsize:
+        if entry.size > self._max_bytes:
             self.discard(key, "replaced")
             return
+        self._forget(key)
         self._entries[key] = entry
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem()
+        self._size += entry.size
+        while len(self._entries) > self._max_entries or self._size > self._max_bytes:
+            self._forget(next(iter(self._entries)))
+            self._on_evict("size")
 
     def discard(self, key: bytes, reason: str) -> None:
         """Forget a key."""
-        if self._entries.pop(key, None) is not None:
+        if self._forget(key):
             self._on_evict(reason)
 
     def refusal(self, key: bytes, now: float) -> Refusal | None:
@@ -128,5 +123,12 @@ class TokenCache:
 
     def sweep(self, now: float) -> None:
         """Forget tokens that have expired, so that they do not stay in memory until somebody asks for them."""
-        for key in [key for key in self._entries if now >= self._entries.peek(key).schedule.deadline]:
+        for key in [key for key, entry in self._entries.items() if now >= entry.schedule.deadline]:
             self.discard(key, "expired")
+
+    def _forget(self, key: bytes) -> bool:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return False
+        self._size -= entry.size
+        return True

@@ -103,6 +103,12 @@ class Exchanger:
         subject, actor, ask = await plan.ask(presented, request)
         now = self._clock.monotonic()
         entry, result = self.cache.get(ask.key, now), CacheResult.HIT
+        if entry is not None and entry.passed is not None and now < entry.refresh_at:
+            # The token, the expectation and the subject never change: what was judged of these very three stays true.
+            expect, whose, grant = entry.passed
+            if expect is plan.exchange.expect and whose is subject:
+                self._journal.looked_up(plan.route.name, result)
+                return grant
         if entry is None:
             entry, result = await self._missed(_Errand(plan, ask, subject, actor, request), now)
         refusal = judge(entry.token, plan.exchange.expect, subject)
@@ -117,7 +123,7 @@ class Exchanger:
         if refusal is not None:
             raise Refused(refusal)
         waited = self._clock.monotonic() - now if result in (CacheResult.MISS, CacheResult.COALESCED) else 0.0
-        return Grant(
+        grant = Grant(
             token=entry.token,
             actor=entry.actor,
             exchange_id=entry.exchange_id,
@@ -128,6 +134,9 @@ class Exchanger:
             key=ask.key,
             sent=entry.schedule.sent,
         )
+        if result is CacheResult.HIT:
+            entry.passed = plan.exchange.expect, subject, grant
+        return grant
 
     def give_up(self, grant: Grant) -> bool:
         """Forget a token that the upstream does not accept; whether it makes sense to ``obtain`` another now.

@@ -124,4 +124,6 @@ def preflight_method(request: RequestHead) -> str | None:
 
 def matched_method(request: RequestHead) -> str:
     """Return the method a request is matched by: its own, or the one that a preflight asks for."""
+    if request.method != "OPTIONS":
+        return request.method
     return preflight_method(request) or request.method

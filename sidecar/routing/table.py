@@ -6,7 +6,9 @@ elsewhere.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
+from sidecar.model.memory import Memory
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
@@ -16,15 +18,22 @@ from sidecar.routing.near import near
 from sidecar.wire.grammar import GrammarError
 from sidecar.wire.target import canonical, readings
 
+#: Matches that are remembered, and the longest path of one: what others ask must not fill the memory of a process.
+REMEMBERED: Final = 1024
+LONGEST_REMEMBERED: Final = 256
+
 
 class Table:
     """Routes, compiled once. They have no ``conflicts``; of routes that tie, the one defined first wins."""
 
-    __slots__ = ("_hosts", "_routes")
+    __slots__ = ("_by_fields", "_hosts", "_remembered", "_routes")
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = tuple(routes)
         self._hosts: dict[str, HostIndex] = {}
+        # Listeners on which a match depends on more than what a memory's key holds.
+        self._by_fields = {route.listener for route in self._routes if route.match.headers}
+        self._remembered: Memory[tuple[str, str, str, bytes], Route] = Memory(REMEMBERED)
         for route in self._routes:
             self._hosts.setdefault(route.listener, HostIndex()).add(route)
 
@@ -34,12 +43,17 @@ class Table:
         Refused: INVALID_REQUEST where the path is none that may be matched, or has a feature that the route (or no
         route) allows, or by it would get round a route that goes before; NO_ROUTE where no route takes the request.
         """
+        key = (request.listener, matched_method(request), request.host, request.path)
+        if (known := self._remembered.get(key)) is not None:
+            return known
         path, features = _canonical(request)
         route = self._find(request, path)
         if features:
             self._judge(request, path, features, route)
         if route is None:
             raise refuse(Kind.NO_ROUTE, "No route takes this request.")
+        if request.listener not in self._by_fields and len(request.path) <= LONGEST_REMEMBERED:
+            self._remembered.put(key, route)
         return route
 
     def near(self, request: RequestHead, limit: int = 5) -> list[tuple[Route, str]]:

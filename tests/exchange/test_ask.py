@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.exchange.ask import RESERVED, SHOWN, Asker
+from sidecar.exchange.ask import REMEMBERED, RESERVED, SHOWN, Asker
 from sidecar.exchange.grants import GRANTS
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, WorkloadToken
 from tests.support.values import exchange, subject
@@ -120,6 +120,28 @@ def test_a_rotated_actor_token_keeps_its_key_and_is_sent_fresh() -> None:
     old, new = (asker().ask(subject(), actor(token)) for token in ("old-token", "new-token"))
     assert old.key == new.key
     assert ("actor_token", "new-token") in new.form
+
+
+def test_a_remembered_ask_is_that_of_the_very_same_tokens() -> None:
+    """Tokens that look alike have other objects, and what is remembered of one is never another's."""
+    one = asker()
+    people = [subject(token=f"token-{number}") for number in range(3)]
+    actors = [None, actor("first"), actor("second"), actor("first", b"jwt:other")]
+    questions = [(person, acting) for person in people for acting in actors]
+    for person, acting in questions * 2:
+        asked = one.ask(person, acting)
+        fresh = asker().ask(person, acting)
+        assert (asked.key, asked.form) == (fresh.key, fresh.form)
+    assert one.ask(people[0], None) is one.ask(people[0], None)
+
+
+def test_what_is_remembered_of_subjects_is_bounded_and_survives_their_end() -> None:
+    """An id is given to another object as soon as one is gone: while an ask is remembered, its subject is not."""
+    one = asker()
+    for number in range(REMEMBERED + 50):
+        token = f"token-{number}"
+        assert ("subject_token", token) in one.ask(subject(token=token), None).form
+    assert len(one._remembered) == REMEMBERED
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=4, unique=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,19 +15,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sidecar.exchange.cache import TokenCache
+from sidecar.exchange.cache import Entry, TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.exchange.plan import Plan
+from sidecar.exchange.schedule import Schedule
 from sidecar.exchange.workload.file import workload_token_file
 from sidecar.model.decision import CacheResult, Exchanged, Grant
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Expect, Expected
-from sidecar.model.tokens import JWT, Subject
+from sidecar.model.tokens import JWT, Semantics, Subject
 from sidecar.oauth.jwt import generate_key, sign
 from sidecar.oauth.server import ErrorReply, ServerNotAsked, ServerOverloaded, ServerTimeout, ServerUnavailable
 from tests.exchange.servers import Answer, FakeServer, Form, granted, plan, token_for
 from tests.support.clock import FakeClock
-from tests.support.values import exchange, request, route, subject
+from tests.support.values import exchange, issued, request, route, subject
 
 HIT, MISS, COALESCED = CacheResult.HIT, CacheResult.MISS, CacheResult.COALESCED
 REFRESHED, NEGATIVE = CacheResult.REFRESHED, CacheResult.NEGATIVE
@@ -114,6 +116,35 @@ async def settled(rig: Rig) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("an exchange does not end")
+
+
+# --- a hit that is remembered
+
+
+async def test_what_was_judged_for_one_route_or_subject_is_judged_for_another(rig: Rig) -> None:
+    """Also in turns, when the last use passed, and for a subject that only looks like the one it passed for."""
+    who = rig.subject()
+    strict = plan(rig.server, route(asks=exchange(expect=Expect(semantics=Semantics.DELEGATION))))
+    lookalike = replace(who, sub="mallory")  # its token's text is the same, so what is asked for is
+    entry = Entry(issued(iss=who.iss, sub=who.sub), None, "id", Schedule(300, 1e9, math.inf, kept=True, sent=0.0))
+    rig.exchanger.cache.put((await rig.plan.ask(who, request()))[2].key, entry)
+    for _ in range(3):
+        assert (await rig.get(who)).cache is HIT
+        assert await rig.refusal(who, strict) is Kind.EXCHANGE_UNUSABLE
+        assert await rig.refusal(lookalike) is Kind.EXCHANGE_UNUSABLE
+    assert rig.exchanges == 0
+
+
+async def test_a_hit_that_is_remembered_ends_with_its_token(rig: Rig) -> None:
+    who = rig.subject()
+    first = await rig.get(who)
+    assert [(await rig.get(who)).token for _ in range(3)] == [first.token] * 3
+    rig.time.advance(400)
+    second = await rig.get(who)
+    assert (second.cache, second.exchange_id != first.exchange_id) == (MISS, True)
+    assert (await rig.get(who)).exchange_id == second.exchange_id
+    assert rig.exchanger.give_up(second)
+    assert (await rig.get(who)).exchange_id not in (first.exchange_id, second.exchange_id)
 
 
 # --- hit and miss

@@ -9,7 +9,7 @@ from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.request import Fields, RequestHead
 from sidecar.model.route import Match, PathRelaxation, Route
 from sidecar.routing.precedence import conflicts, rank
-from sidecar.routing.table import Table
+from sidecar.routing.table import LONGEST_REMEMBERED, REMEMBERED, Table
 from tests.routing.builders import ALL, request, route
 
 
@@ -27,18 +27,17 @@ def refusal(table: Table, head: RequestHead) -> Refusal:
     return caught.value.refusal
 
 
-TABLE = Table(
-    [
-        route("exact", path="/orders/admin"),
-        route("orders", prefix="/orders"),
-        route("item", path="/orders/{id}/items"),
-        route("post", prefix="/post", methods=("POST",)),
-        route("get", prefix="/get", methods=("GET",)),
-        route("tool", path="/mcp", headers=((b"mcp-name", b"search"),)),
-        route("host", prefix="/", hosts=("*.example.org",)),
-        route("out", prefix="/", listener="egress"),
-    ]
-)
+TABLE_ROUTES = [
+    route("exact", path="/orders/admin"),
+    route("orders", prefix="/orders"),
+    route("item", path="/orders/{id}/items"),
+    route("post", prefix="/post", methods=("POST",)),
+    route("get", prefix="/get", methods=("GET",)),
+    route("tool", path="/mcp", headers=((b"mcp-name", b"search"),)),
+    route("host", prefix="/", hosts=("*.example.org",)),
+    route("out", prefix="/", listener="egress"),
+]
+TABLE = Table(TABLE_ROUTES)
 
 
 @pytest.mark.parametrize(
@@ -370,3 +369,47 @@ def test_a_relaxed_path_never_gets_round_a_route(matches: list[Match], head: Req
     if served == winner.name:
         for read in (_tomcat(path), _decoder(path)):
             assert not _path_fits(winner.match, read) or slowly(routes, head, read) is winner
+
+
+def test_a_remembered_match_is_that_of_its_listener_host_method_and_path_alone() -> None:
+    """Each question is asked twice, between others that differ from it in one thing."""
+    heads = [
+        request(b"/orders/x"),
+        request(b"/orders/x", listener="egress"),
+        request(b"/post/x", method="POST"),
+        request(b"/post/x", method="GET"),
+        request(b"/any", host="a.example.org"),
+        request(b"/any", host="a.example.net"),
+        request(b"/orders/admin"),
+        request(b"/orders//admin"),
+    ]
+    expected = [serve(Table([each for each in TABLE_ROUTES if not each.match.headers]), head) for head in heads]
+    table = Table([each for each in TABLE_ROUTES if not each.match.headers])
+    assert [[serve(table, head) for head in heads] for _ in range(3)] == [expected] * 3
+    assert len(set(expected)) > 4
+
+
+def test_where_fields_decide_no_match_is_remembered() -> None:
+    table = Table([route("tool", path="/mcp", headers=((b"mcp-name", b"search"),)), route("rest", prefix="/")])
+    with_field, without = request(b"/mcp", fields=((b"mcp-name", b"search"),)), request(b"/mcp")
+    assert [serve(table, head) for head in (with_field, without, with_field)] == ["tool", "rest", "tool"]
+
+
+def test_a_preflight_is_matched_by_the_method_it_asks_for_every_time() -> None:
+    table = Table([route("get", prefix="/", methods=("GET",)), route("post", prefix="/", methods=("POST",))])
+
+    def preflight(method: bytes) -> RequestHead:
+        return request(
+            b"/x", method="OPTIONS", fields=((b"origin", b"https://a"), (b"access-control-request-method", method))
+        )
+
+    asked = [b"GET", b"POST", b"GET", b"POST"]
+    assert [serve(table, preflight(method)) for method in asked] == ["get", "post", "get", "post"]
+
+
+def test_what_is_remembered_of_paths_is_bounded() -> None:
+    table = Table([route("all", prefix="/")])
+    for number in range(REMEMBERED + 10):
+        assert serve(table, request(b"/%d" % number)) == "all"
+    assert serve(table, request(b"/" + b"x" * LONGEST_REMEMBERED)) == "all"
+    assert len(table._remembered) == REMEMBERED
