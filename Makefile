@@ -46,6 +46,11 @@ format: $(VENV)/.dev  ## let ruff rewrite what it can
 docs: $(VENV)/.dev  ## write the pages that are made from the code anew
 	$(BIN)/python -m tests.docs.generate
 
+.PHONY: pictures
+pictures: $(VENV)/.dev  ## take the pictures of the status page in docs/images anew; needs Chromium, and pngquant for small ones
+	$(BIN)/python -m tests.interop.pictures
+	@if command -v pngquant >/dev/null; then pngquant --force --strip --ext .png 64 docs/images/status-*.png; fi
+
 .PHONY: bench
 bench: $(VENV)/.dev  ## measure beside Envoy, nginx and an aiohttp relay; ARGS=--quick for a short run
 	$(BIN)/python -m tests.benchmarks $(ARGS)

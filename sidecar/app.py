@@ -24,15 +24,17 @@ from sidecar.config.schema import Config
 from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
-from sidecar.faces.admin import Admin, Status
+from sidecar.faces.admin import Admin
 from sidecar.faces.forward_auth import ForwardAuth
 from sidecar.faces.gateway import Gateway
 from sidecar.inbound.room import Room, affordable
 from sidecar.inbound.server import GatewayServer
 from sidecar.listening import BindError, Listeners, Prepared, Wanted, shown
 from sidecar.model.listener import DECISION
+from sidecar.model.status import Status
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
+from sidecar.observe.lately import Lately
 from sidecar.observe.line_writer import LineWriter, SinkError
 from sidecar.observe.metrics import Metrics, ServerLoad
 from sidecar.observe.receipts import Receipts
@@ -81,6 +83,7 @@ class App:
             self._journal,
         )
         self._lag = LoopLag()
+        self._lately = Lately(self.metrics)
         limits = self.config.gateway
         self._gateway, self._decisions = (
             face(
@@ -199,8 +202,10 @@ class App:
     def status(self) -> Status:
         """What ``/status`` shows."""
         config = config_status(self._file, self._taken_at, self._refused, self.included)
-        uptime = time.monotonic() - self._began
-        return status(self.config, config, self.snapshot, self.metrics, self.exchanger.cache, uptime, self._ready)
+        cache, uptime = self.exchanger.cache, time.monotonic() - self._began
+        return status(
+            self.config, config, self.snapshot, self.metrics, self._lately, cache, uptime=uptime, ready=self._ready
+        )
 
     def _wanted(self, config: Config, snapshot: Snapshot) -> Iterator[tuple[Listeners, dict[str, Wanted]]]:
         """Yield both kinds of listeners, as a configuration has them."""
@@ -294,6 +299,7 @@ class App:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             self.exchanger.cache.sweep(time.monotonic())
+            self._lately.sample()
 
     async def _rotate(self) -> None:
         """Have rotated files noticed; what a reload no longer uses leaves the metrics here too."""

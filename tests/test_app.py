@@ -285,27 +285,43 @@ async def test_the_status_tells_what_goes_on(tmp_path: Path) -> None:
         assert before["ready"] is True
         assert before["config"]["file"] == str(tmp_path / "routes.yaml")
         assert before["config"]["errors"] == []
-        server = {"available": None, "breaker": "closed", "in_flight": 0, "queued": 0}
-        assert before["authorization_servers"] == {"corp": server}
-        assert before["trusted_issuers"] == {"corp": None, "partner": None}
-        assert before["cache"] == {"entries": 0, "bytes": 0}
+        corp = before["authorization_servers"]["corp"]
+        assert (corp["available"], corp["breaker"], corp["last_minute"]["exchanges"]) == (None, "closed", {})
+        nobody_asked = {"available": None, "keys_age_seconds": None, "keys_serve_seconds": None}
+        assert before["trusted_issuers"] == {"corp": nobody_asked, "partner": nobody_asked}
+        assert (before["cache"]["entries"], before["cache"]["oldest_token_seconds"]) == (0, None)
         token = sts.mint()
         assert [(await it.ask(get(token=token))).status for _ in range(2)] == [200, 200]
         assert (await it.ask(get())).status == 401
         after = await status()
-        assert after["authorization_servers"] == {"corp": server | {"available": True}}
-        assert after["trusted_issuers"] == {"corp": True, "partner": None}
+        corp = after["authorization_servers"]["corp"]
+        assert (corp["available"], corp["last_minute"]["exchanges"]) == (True, {"success": 1})
+        assert 0 < corp["last_minute"]["mean_seconds"] < BOUND
+        assert after["trusted_issuers"]["partner"] == nobody_asked
+        issuer = after["trusted_issuers"]["corp"]
+        assert issuer["available"] is True
+        assert issuer["keys_age_seconds"] + issuer["keys_serve_seconds"] == pytest.approx(86400, abs=1)
         assert after["cache"]["entries"] == 1
+        assert 0 <= after["cache"]["oldest_token_seconds"] < BOUND
         assert after["recent_refusals"] == {"missing-token": 1}
-        assert after["routes"] == [
-            {
-                "name": "orders",
-                "listener": "default",
-                "upstream": f"http://127.0.0.1:{upstream.port}",
-                "requests": 3,
-                "refusals": 1,
-            }
-        ]
+        assert after["requests_in_flight"] == after["receipts_dropped"] == 0
+        (route,) = after["routes"]
+        assert route | {"last_minute": {}} == {
+            "name": "orders",
+            "listener": "default",
+            "upstream": f"http://127.0.0.1:{upstream.port}",
+            "requests": 3,
+            "refusals": 1,
+            "last_minute": {},
+        }
+        lately = route["last_minute"]
+        assert (lately["answers"], lately["refusals"]) == ({"2xx": 2, "4xx": 1}, {"missing-token": 1})
+        assert (lately["hit_ratio"], lately["requests_per_second"] > 0) == (0.5, True)
+        assert after["last_minute"] == lately
+        page = (await ask(it.port("admin"), get("/").replace(b"api.example.com", b"localhost"))).body
+        assert b"missing-token <b>1</b>" in page
+        assert token.encode() not in page
+        assert b"alice" not in page
         scrape = await it.metrics()
         for line in (
             "token_sidecar_cache_entries 1.0",

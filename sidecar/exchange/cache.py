@@ -68,6 +68,7 @@ class TokenCache:
         # Refusals are bounded apart, so that a flood of bad tokens pushes no good one out.
         self._refusals: LRUCache[bytes, tuple[float, Refusal]] = LRUCache(max_entries)
         self._on_evict = on_evict
+        self._oldest: float | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,6 +77,14 @@ class TokenCache:
     def size(self) -> int:
         """Bytes held."""
         return self._size
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest token that is kept was asked for, on the monotonic clock, as the last sweep found it.
+
+        None where none is kept.
+        """
+        return self._oldest if self._entries else None
 
     def get(self, key: bytes, now: float) -> Entry | None:
         """Return the entry if it may still be used at this monotonic instant."""
@@ -97,6 +106,8 @@ class TokenCache:
         self._forget(key)
         self._entries[key] = entry
         self._size += entry.size
+        if len(self._entries) == 1:
+            self._oldest = entry.schedule.sent
         while len(self._entries) > self._max_entries or self._size > self._max_bytes:
             self._forget(next(iter(self._entries)))
             self._on_evict("size")
@@ -123,8 +134,13 @@ class TokenCache:
 
     def sweep(self, now: float) -> None:
         """Forget tokens that have expired, so that they do not stay in memory until somebody asks for them."""
-        for key in [key for key, entry in self._entries.items() if now >= entry.schedule.deadline]:
-            self.discard(key, "expired")
+        oldest = now
+        for key, entry in list(self._entries.items()):
+            if now >= entry.schedule.deadline:
+                self.discard(key, "expired")
+            else:
+                oldest = min(oldest, entry.schedule.sent)
+        self._oldest = oldest
 
     def _forget(self, key: bytes) -> bool:
         entry = self._entries.pop(key, None)

@@ -1,25 +1,26 @@
 """The admin listener: probes, metrics and the status, for reading only.
 
-``/livez``, ``/readyz`` and ``/metrics`` answer whoever reaches the listener. ``/status`` tells of configuration, so it
-is for loopback, and guarded against a browser that was lured there: by ``Host`` (DNS rebinding) and ``Origin``. No
-token and no subject is ever shown, and nothing can be changed.
+``/livez``, ``/readyz`` and ``/metrics`` answer whoever reaches the listener. ``/status`` and the page at ``/`` tell of
+configuration, so they are for loopback, and guarded against a browser that was lured there: by ``Host`` (DNS rebinding)
+and ``Origin``. No token and no subject is ever shown, and nothing can be changed.
 """
 
 import ipaddress
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from sidecar.faces.problems import problem, status_problem
 from sidecar.faces.responses import OwnResponse, written
+from sidecar.faces.status_page import POLICY, SCRIPT, STYLE, page
 from sidecar.inbound.accept import accept
 from sidecar.inbound.server import ClientGone, Incoming
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Refusal, Refused
 from sidecar.model.request import RequestHead
+from sidecar.model.status import Status, as_json
 from sidecar.observe.metrics import Metrics
 
 READ: Final = frozenset({"GET", "HEAD"})
@@ -27,73 +28,12 @@ LISTENER: Final = Listener("admin", Direction.INGRESS, "http", max_header_bytes=
 #: Nothing here is for pages of another origin, to be framed, or to be kept.
 _GUARDS: Final = (
     (b"X-Content-Type-Options", b"nosniff"),
-    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+    (b"Referrer-Policy", b"no-referrer"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigStatus:
-    """The configuration in use.
-
-    last_reload: RFC 3339. errors: why a later one was not taken; none where the files' present one is in use.
-    includes: by name, why the present files of an include are not in use; none where they are.
-    """
-
-    file: str
-    last_reload: str
-    errors: tuple[str, ...]
-    includes: Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteStatus:
-    """One route. requests and refusals are counted since it was defined."""
-
-    name: str
-    listener: str
-    upstream: str
-    requests: int
-    refusals: int
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """One authorization server. available: None where nobody asked yet; in_flight, queued: exchanges.
-
-    breaker: ``closed``, ``half-open`` or ``open``.
-    """
-
-    available: bool | None
-    breaker: str
-    in_flight: int
-    queued: int
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStatus:
-    """What the cache of issued tokens holds."""
-
-    entries: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What ``/status`` shows, member by member. trusted_issuers: None where nobody asked yet.
-
-    recent_refusals: by kind, over the last 15 minutes.
-    """
-
-    version: str
-    uptime_seconds: float
-    ready: bool
-    config: ConfigStatus
-    routes: tuple[RouteStatus, ...]
-    authorization_servers: Mapping[str, ServerStatus]
-    trusted_issuers: Mapping[str, bool | None]
-    cache: CacheStatus
-    recent_refusals: Mapping[str, int]
+_POLICY: Final = b"Content-Security-Policy"
+_TEXT: Final = b"text/plain; charset=utf-8"
 
 
 class StatusSource(Protocol):
@@ -109,8 +49,8 @@ class StatusSource(Protocol):
 class Admin:
     """Answers on the admin listener; it changes nothing.
 
-    listen_host: the host it was told to listen on, None for a unix socket. loopback_only: ``/status`` is for peers on
-    loopback and unix sockets; otherwise for all (``pages: any``).
+    listen_host: the host it was told to listen on, None for a unix socket. loopback_only: the page and ``/status`` are
+    for peers on loopback and unix sockets; otherwise for all (``pages: any``).
     """
 
     def __init__(self, source: StatusSource, metrics: Metrics, *, listen_host: str | None, loopback_only: bool) -> None:
@@ -122,7 +62,10 @@ class Admin:
             b"/livez": self._live,
             b"/readyz": self._ready,
             b"/metrics": self._scrape,
-            b"/status": self._status,
+            b"/": self._for_people(lambda: _page(page(source.status()), b"text/html; charset=utf-8", POLICY)),
+            b"/status": self._for_people(lambda: _page(as_json(source.status()), b"application/json; charset=utf-8")),
+            b"/status.css": self._for_people(lambda: _page(STYLE, b"text/css; charset=utf-8")),
+            b"/status.js": self._for_people(lambda: _page(SCRIPT, b"text/javascript; charset=utf-8")),
         }
 
     async def serve(self, incoming: Incoming) -> Incoming:
@@ -144,57 +87,63 @@ class Admin:
 
     def answer(self, request: RequestHead) -> OwnResponse:
         """Return what a request is answered."""
-        page = self._pages.get(request.path)
-        if page is None:
+        make = self._pages.get(request.path)
+        if make is None:
             return status_problem(HTTPStatus.NOT_FOUND, "There is nothing here.")
         if request.method not in READ:
             refused = status_problem(HTTPStatus.METHOD_NOT_ALLOWED, "The admin listener is for reading only.")
             return replace(refused, headers=(*refused.headers, (b"Allow", b"GET, HEAD")))
-        return page(request)
+        return make(request)
 
     def _live(self, _: RequestHead) -> OwnResponse:
-        return _page(b"live\n", b"text/plain; charset=utf-8")
+        return _page(b"live\n", _TEXT)
 
     def _ready(self, _: RequestHead) -> OwnResponse:
         if self._source.ready():
-            return _page(b"ready\n", b"text/plain; charset=utf-8")
+            return _page(b"ready\n", _TEXT)
         return status_problem(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready, or draining.")
 
     def _scrape(self, request: RequestHead) -> OwnResponse:
         body, content_type = self._metrics.render(b", ".join(request.values(b"accept")).decode("latin-1"))
         return _page(body, content_type.encode())
 
-    def _status(self, request: RequestHead) -> OwnResponse:
+    def _for_people(self, make: Callable[[], OwnResponse]) -> Callable[[RequestHead], OwnResponse]:
+        """A page that is made for those alone who may see the status."""
+
+        def answer(request: RequestHead) -> OwnResponse:
+            refused = self._why_not(request)
+            return make() if refused is None else status_problem(HTTPStatus.FORBIDDEN, refused)
+
+        return answer
+
+    def _why_not(self, request: RequestHead) -> str | None:
+        """Why a request may not see the status, None where it may."""
         if self._loopback_only and not _is_loopback(request.peer):
-            return status_problem(HTTPStatus.FORBIDDEN, "Only for loopback.")
+            return "Only for loopback."
         if request.values(b"origin"):
-            return status_problem(HTTPStatus.FORBIDDEN, "Not for pages of another origin.")
+            return "Not for pages of another origin."
         if not self._names_us(request.host):
-            return status_problem(
-                HTTPStatus.FORBIDDEN, "Host must be an IP address, localhost or the name listened on."
-            )
-        body = json.dumps(self._source.status(), indent=2, default=_members)
-        return _page(f"{body}\n".encode(), b"application/json; charset=utf-8")
+            return "Host must be an IP address, localhost or the name listened on."
+        return None
 
     def _names_us(self, host: str) -> bool:
         """Whether ``Host`` can't be a name that somebody else pointed at us."""
         return host in ("localhost", self._listen_host) or _address(host.strip("[]")) is not None
 
 
-def _members(value: Any) -> dict[str, Any]:
-    """A value of the status as JSON's members."""
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    return dict(value)
-
-
-def _page(body: bytes, content_type: bytes) -> OwnResponse:
-    return OwnResponse(200, ((b"Content-Type", content_type), (b"Cache-Control", b"no-store")), body)
+def _page(body: bytes, content_type: bytes, policy: bytes | None = None) -> OwnResponse:
+    """An answer that nobody keeps. policy: what a document may ask for; nothing where there is none."""
+    headers = [(b"Content-Type", content_type), (b"Cache-Control", b"no-store")]
+    if policy is not None:
+        headers.append((_POLICY, policy))
+    return OwnResponse(200, tuple(headers), body)
 
 
 def _guarded(answer: OwnResponse) -> OwnResponse:
-    """An answer that pages elsewhere can't read and nobody keeps."""
-    return replace(answer, headers=(*answer.headers, *_GUARDS))
+    """An answer that pages elsewhere can't read, and that asks for nothing unless it says so."""
+    policy = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+    own = any(name == _POLICY for name, _ in answer.headers)
+    return replace(answer, headers=(*answer.headers, *(() if own else (policy,)), *_GUARDS))
 
 
 def _is_loopback(peer: str | None) -> bool:

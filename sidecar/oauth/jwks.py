@@ -128,6 +128,16 @@ class KeySource:
         """Whether the last look succeeded; False before the first."""
         return self._available
 
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys in use were last read; None where there are none."""
+        return None if self._keys is None else self._clock.monotonic() - (self._good_until - self._keys_stale)
+
+    @property
+    def serve(self) -> float | None:
+        """Seconds for which the keys in use serve if no newer ones can be had; None where there are none."""
+        return None if self._keys is None else max(0.0, self._good_until - self._clock.monotonic())
+
     def use(self) -> int:
         """Return the generation, for whoever remembers what was verified; to be called on every use of such a memory.
 

@@ -113,9 +113,14 @@ class AuthorizationServer:
         return self._breaker.state(self._clock.monotonic())
 
     @property
+    def pause_left(self) -> float:
+        """Seconds for which the server asked to be left alone, or 0."""
+        return self._pause.left(self._clock.monotonic())
+
+    @property
     def ready(self) -> bool:
         """Whether a request would be sent at once: it need not wait for its turn, and the server is not left alone."""
-        return self._turns.free and not self._paused and not self._breaker.wait(self._clock.monotonic())
+        return self._turns.free and not self.pause_left and not self._breaker.wait(self._clock.monotonic())
 
     async def token_request(self, pairs: Sequence[tuple[str, str]], key: bytes) -> TokenReply | ErrorReply:
         """Send a form to the token endpoint, client authentication added. key: by which the breaker tells asks apart.
@@ -154,7 +159,7 @@ class AuthorizationServer:
         None: that says nothing, because the token endpoint is not discovered, because the server asked to be left
         alone, or because its breaker is not closed: then exchanges tell.
         """
-        if not isinstance(self._endpoint, MetadataSource) or self._paused:
+        if not isinstance(self._endpoint, MetadataSource) or self.pause_left:
             return None
         there = await self._endpoint.look()
         return None if there and self.breaker is not BreakerState.CLOSED else there
@@ -169,14 +174,14 @@ class AuthorizationServer:
             if self.breaker is not BreakerState.CLOSED or not self._retries.spend():
                 raise
             await asyncio.sleep(self._uniform(0.0, LONGEST_RETRY_WAIT))
-            if self._paused:
+            if self.pause_left:
                 raise
             answer = await self._attempt(pairs)
         else:
             if answer.health is Health.ANSWERED:
                 self._retries.earn()
         refused = isinstance(answer, ErrorReply) and answer.error in _OURSELVES_REFUSED
-        if refused and not self._paused and await self._renewed(used):
+        if refused and not self.pause_left and await self._renewed(used):
             return await self._attempt(pairs)
         return answer
 
@@ -193,13 +198,8 @@ class AuthorizationServer:
             self._pause.begin(error.pause, self._clock.monotonic())
             raise
 
-    @property
-    def _paused(self) -> float:
-        """Seconds for which the server asked to be left alone, or 0."""
-        return self._pause.left(self._clock.monotonic())
-
     def _refuse_while_left_alone(self) -> None:
-        if (pause := self._paused) > 0:
+        if (pause := self.pause_left) > 0:
             raise ServerNotAsked("the server asked to be left alone", pause)
         if (wait := self._breaker.wait(self._clock.monotonic())) > 0:
             raise ServerNotAsked("the server failed too often", wait)

@@ -133,6 +133,11 @@ class Metrics:
         except KeyError:
             return self._routes.setdefault(key, RouteMetrics())
 
+    @property
+    def routes(self) -> Mapping[str, RouteMetrics]:
+        """The numbers of all routes by name, those of requests that no route matched as ``none``; for reading."""
+        return self._routes
+
     def reject(self, name: str | None, kind: Kind) -> None:
         """Count one refusal on a route, also among the recent ones."""
         self.route(name).rejections[kind] += 1

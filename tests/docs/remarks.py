@@ -78,9 +78,9 @@ After SIGTERM, `/readyz` says no at once. For `delay`, new connections are still
 has noticed. Then requests that run have `grace` to end. Give the process at least the sum of both before it is killed.
 """,
     "admin": """
-It answers `/livez`, `/readyz`, `/metrics` and `/status`, and changes nothing. Ready means: configuration loaded,
-listeners bound, not draining. It does not depend on the authorization server, whose outage would otherwise take every
-instance out at once.
+It answers `/livez`, `/readyz`, `/metrics`, `/status` and, with a [page for people](status-page.md), `/`; it changes
+nothing. Ready means: configuration loaded, listeners bound, not draining. It does not depend on the authorization
+server, whose outage would otherwise take every instance out at once.
 """,
     "receipts": """
 With `subject: hashed`, `subject_key_file` is required: without a key, a hash of a name is the name to whoever can

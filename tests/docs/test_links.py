@@ -7,7 +7,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"""(?:\]\(|(?:src|srcset)=")([^)\s"]+)""")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 EVERY_PAGE = (*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")))
 

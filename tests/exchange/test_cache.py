@@ -13,8 +13,8 @@ from tests.support.values import issued
 REFUSAL = Refusal(Kind.INVALID_TOKEN, "no")
 
 
-def entry(deadline: float = 100.0, size: int = 100) -> Entry:
-    return Entry(issued("x" * size), None, "id", Schedule(300, deadline, math.inf, kept=True, sent=0.0))
+def entry(deadline: float = 100.0, size: int = 100, sent: float = 0.0) -> Entry:
+    return Entry(issued("x" * size), None, "id", Schedule(300, deadline, math.inf, kept=True, sent=sent))
 
 
 def cache(**changes: Any) -> TokenCache:
@@ -76,6 +76,23 @@ def test_a_sweep_takes_the_dead_and_does_not_count_as_a_use() -> None:
     assert tokens.get(b"new", 50) is None  # it was the least recently used before the sweep, and still after it
     tokens.sweep(100)
     assert len(tokens) == 1
+
+
+def test_the_oldest_token_is_told_as_the_last_sweep_found_it() -> None:
+    tokens = cache()
+    assert tokens.oldest is None
+    tokens.put(b"first", entry(deadline=50, sent=3))
+    tokens.put(b"second", entry(sent=7))
+    tokens.put(b"third", entry(sent=5))
+    assert tokens.oldest == 3
+    tokens.sweep(49)
+    assert tokens.oldest == 3
+    tokens.sweep(50)
+    assert tokens.oldest == 5
+    tokens.sweep(100)
+    assert tokens.oldest is None
+    tokens.put(b"fourth", entry(deadline=200, sent=101))
+    assert tokens.oldest == 101
 
 
 def test_no_token_in_a_repr() -> None:

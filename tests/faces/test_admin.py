@@ -4,35 +4,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.faces.admin import Admin, CacheStatus, ConfigStatus, RouteStatus, ServerStatus, Status
+from sidecar.faces.admin import Admin
 from sidecar.faces.responses import OwnResponse
+from sidecar.faces.status_page import POLICY, SCRIPT, STYLE, page
 from sidecar.inbound.room import Room
 from sidecar.inbound.server import GatewayServer
+from sidecar.model.status import Status, as_json
 from sidecar.observe.metrics import Metrics
+from tests.support.status import STATUS
 from tests.support.values import request
 
 TIMEOUT = 10
-STATUS = Status(
-    version="1.2.3",
-    uptime_seconds=12.5,
-    ready=True,
-    config=ConfigStatus(
-        "routes.yaml",
-        "2026-01-02T03:04:05Z",
-        ("routes.yaml:3:1: unknown key",),
-        {"a": ("a.yaml:1:1: missing",), "b": ()},
-    ),
-    routes=(RouteStatus("orders", "default", "http://127.0.0.1:9000", 7, 2),),
-    authorization_servers=MappingProxyType({"corp": ServerStatus(None, "half-open", 1, 2)}),
-    trusted_issuers={"corp": False},
-    cache=CacheStatus(entries=3, bytes=4096),
-    recent_refusals={"missing-token": 2},
-)
+FOR_PEOPLE = ("/", "/status", "/status.css", "/status.js")
+EVERY_PAGE = ("/livez", "/readyz", "/metrics", *FOR_PEOPLE)
+for_people = pytest.mark.parametrize("path", FOR_PEOPLE)
 
 
 class Source:
@@ -138,37 +127,33 @@ async def test_the_status_tells_everything(admin: Client) -> None:
     answer = await admin("/status")
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("application/json")
-    assert json.loads(answer.body) == {
-        "version": "1.2.3",
-        "uptime_seconds": 12.5,
-        "ready": True,
-        "config": {
-            "file": "routes.yaml",
-            "last_reload": "2026-01-02T03:04:05Z",
-            "errors": ["routes.yaml:3:1: unknown key"],
-            "includes": {"a": ["a.yaml:1:1: missing"], "b": []},
-        },
-        "routes": [
-            {
-                "name": "orders",
-                "listener": "default",
-                "upstream": "http://127.0.0.1:9000",
-                "requests": 7,
-                "refusals": 2,
-            }
-        ],
-        "authorization_servers": {"corp": {"available": None, "breaker": "half-open", "in_flight": 1, "queued": 2}},
-        "trusted_issuers": {"corp": False},
-        "cache": {"entries": 3, "bytes": 4096},
-        "recent_refusals": {"missing-token": 2},
-    }
+    assert answer.body == as_json(STATUS)
+
+
+async def test_the_page_tells_it_in_words(admin: Client) -> None:
+    answer = await admin("/")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.body == page(STATUS)
+    assert answer.headers["content-security-policy"] == POLICY.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "body"),
+    [("/status.css", "text/css", STYLE), ("/status.js", "text/javascript", SCRIPT)],
+)
+async def test_what_the_page_is_made_of(admin: Client, path: str, content_type: str, body: bytes) -> None:
+    answer = await admin(path)
+    assert (answer.status, answer.body) == (200, body)
+    assert answer.headers["content-type"] == f"{content_type}; charset=utf-8"
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:9090", "localhost", "LocalHost:9090", "[::1]:9090", "192.0.2.1"]
 )
-async def test_the_status_is_for_names_nobody_else_can_point_here(admin: Client, host: str) -> None:
-    assert (await admin("/status", host=host)).status == 200
+@for_people
+async def test_the_status_is_for_names_nobody_else_can_point_here(admin: Client, path: str, host: str) -> None:
+    assert (await admin(path, host=host)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -186,11 +171,12 @@ async def test_the_status_is_for_names_nobody_else_can_point_here(admin: Client,
         "127.1",
     ],
 )
+@for_people
 @pytest.mark.threat("S30")
-async def test_the_status_is_not_for_names_somebody_pointed_here(admin: Client, host: str | None) -> None:
-    answer = await admin("/status", host=host)
+async def test_the_status_is_not_for_names_somebody_pointed_here(admin: Client, path: str, host: str | None) -> None:
+    answer = await admin(path, host=host)
     assert answer.status in (400, 403)
-    assert b"routes" not in answer.body
+    assert b"orders" not in answer.body
 
 
 async def test_two_hosts_are_none(admin: Client) -> None:
@@ -198,9 +184,10 @@ async def test_two_hosts_are_none(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9090"])
+@for_people
 @pytest.mark.threat("S30")
-async def test_the_status_is_not_for_scripts_in_a_browser(admin: Client, origin: str) -> None:
-    answer = await admin("/status", f"Origin: {origin}")
+async def test_the_status_is_not_for_scripts_in_a_browser(admin: Client, path: str, origin: str) -> None:
+    answer = await admin(path, f"Origin: {origin}")
     assert answer.status == 403
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -232,8 +219,9 @@ async def test_without_a_name_listened_on_none_is_ours(tmp_path: Path) -> None:
         ("fe80::1%eth0", 403),
     ],
 )
-def test_the_status_is_for_peers_on_this_machine(peer: str | None, status: int) -> None:
-    assert _ask_from(peer, "/status").status == status
+@for_people
+def test_the_status_is_for_peers_on_this_machine(path: str, peer: str | None, status: int) -> None:
+    assert _ask_from(peer, path).status == status
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
@@ -242,11 +230,12 @@ def test_probes_and_metrics_are_for_all_who_reach_them(path: str) -> None:
     assert answer.status == 200
 
 
-def test_pages_for_all_still_check_host_and_origin() -> None:
+@for_people
+def test_pages_for_all_still_check_host_and_origin(path: str) -> None:
     peer = "192.0.2.7"
-    assert _ask_from(peer, "/status", loopback_only=False).status == 200
-    assert _ask_from(peer, "/status", (b"Host", b"evil.example"), loopback_only=False).status == 403
-    assert _ask_from(peer, "/status", (b"Origin", b"null"), loopback_only=False).status == 403
+    assert _ask_from(peer, path, loopback_only=False).status == 200
+    assert _ask_from(peer, path, (b"Host", b"evil.example"), loopback_only=False).status == 403
+    assert _ask_from(peer, path, (b"Origin", b"null"), loopback_only=False).status == 403
 
 
 async def test_a_malformed_request_is_not_repeated_to_its_sender(admin: Client) -> None:
@@ -256,7 +245,20 @@ async def test_a_malformed_request_is_not_repeated_to_its_sender(admin: Client) 
     assert b"canary" not in answer.body
 
 
-@pytest.mark.parametrize("path", ["/", "/livez/", "/LIVEZ", "/x%0ay", "/%6civezz", "//livez", "/livez/../status"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/index.html",
+        "/status.css/",
+        "/status.py",
+        "/livez/",
+        "/LIVEZ",
+        "/x%0ay",
+        "/%6civezz",
+        "//livez",
+        "/livez/../status",
+    ],
+)
 @pytest.mark.threat("S65", "S68")
 async def test_there_is_nothing_else(admin: Client, path: str) -> None:
     answer = await admin(path)
@@ -266,7 +268,7 @@ async def test_there_is_nothing_else(admin: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status"])
+@pytest.mark.parametrize("path", EVERY_PAGE)
 @pytest.mark.threat("S30")
 async def test_it_is_for_reading_only(admin: Client, method: str, path: str) -> None:
     answer = await admin(path, method=method)
@@ -275,7 +277,7 @@ async def test_it_is_for_reading_only(admin: Client, method: str, path: str) -> 
     assert json.loads(answer.body)["title"] == "Method Not Allowed"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
+@pytest.mark.parametrize("path", [*EVERY_PAGE, "/nothing"])
 async def test_head_is_get_without_the_body(admin: Client, path: str) -> None:
     get, head = await admin(path), await admin(path, method="HEAD")
     assert (head.status, head.body) == (get.status, b"")
@@ -283,12 +285,14 @@ async def test_head_is_get_without_the_body(admin: Client, path: str) -> None:
     assert int(get.headers["content-length"]) == len(get.body)
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/nothing"])
+@pytest.mark.parametrize("path", [*EVERY_PAGE, "/nothing"])
 async def test_every_answer_is_guarded_and_silent_about_its_server(admin: Client, path: str) -> None:
     headers = (await admin(path)).headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-    assert headers["cross-origin-resource-policy"] == "same-origin"
+    policy = headers["content-security-policy"]
+    assert policy == (POLICY.decode() if path == "/" else "default-src 'none'; frame-ancestors 'none'")
+    assert headers["cross-origin-resource-policy"] == headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["referrer-policy"] == "no-referrer"
     assert "server" not in headers
     assert not [name for name in headers if name.startswith("access-control")]

@@ -95,6 +95,21 @@ async def test_keys_are_read_on_first_use_once_for_all() -> None:
     assert issuer.outcomes == ["success"]
 
 
+async def test_how_old_keys_are_and_how_long_they_serve() -> None:
+    issuer = Issuer("one")
+    assert (issuer.source.age, issuer.source.serve) == (None, None)
+    await issuer.source.keys()
+    assert (issuer.source.age, issuer.source.serve) == (0, STALE)
+    issuer.time.advance(100)
+    assert (issuer.source.age, issuer.source.serve) == (100, STALE - 100)
+    issuer.time.advance(STALE)
+    assert issuer.source.serve == 0
+    issuer.shelf.document = None
+    issuer.source.use()
+    await issuer.settle()
+    assert [issuer.source.age, issuer.source.serve] == [None, None]
+
+
 async def test_fresh_keys_are_there_without_waiting() -> None:
     issuer = Issuer("one")
     await issuer.source.keys()

@@ -220,12 +220,13 @@ async def test_a_server_that_asks_for_it_is_left_alone(answer: bytes, pause: flo
         for left in (pause, pause, 0.5):
             with pytest.raises(ServerUnavailable) as caught:
                 await server.token_request(PAIRS, KEY)
-            assert caught.value.retry_after == left
+            assert caught.value.retry_after == server.pause_left == left
             if left == 0.5:
                 break
             fake.advance(pause - 0.5 if caught.value.reason.startswith("the server asked") else 0)
         assert len(peer.seen) == 1
         fake.advance(0.5)
+        assert server.pause_left == 0
         assert isinstance(await server.token_request(PAIRS, KEY), TokenReply)
 
 
