@@ -4,7 +4,7 @@ The script beside it asks for this same document again and takes over what is di
 alone. Only constant text and the status get in, and ``markup`` escapes all of it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -23,7 +23,9 @@ POLICY: Final = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; "
     b"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-MOST_ROUTES: Final = 200  # rows; more would hold up the event loop, and nobody reads them
+#: Rows; more would hold up the event loop, and nobody reads them.
+MOST_ROUTES: Final = 100
+MOST_MATTERS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,7 @@ def _about(status: Status, word: str) -> Html:
     )
 
 
-def _attention(matters: Iterable[Concern]) -> Html:
-    matters = tuple(matters)
+def _attention(matters: Sequence[Concern]) -> Html:
     number = len(matters)
     told = {0: "Nothing needs attention.", 1: "1 matter to look at."}.get(number, f"{number} matters to look at.")
     rows = [
@@ -91,8 +92,10 @@ def _attention(matters: Iterable[Concern]) -> Html:
             element("span", matter.text),
             element("span", "runbook ", element("code", matter.runbook), class_="runbook") if matter.runbook else None,
         )
-        for matter in matters
+        for matter in matters[:MOST_MATTERS]
     ]
+    if number > MOST_MATTERS:
+        rows.append(element("li", f"And {count(number - MOST_MATTERS)} more."))
     listed = element("ul", *rows, class_="matters") if rows else None
     return _section("attention", "Attention", element("p", told, role="status"), listed)
 

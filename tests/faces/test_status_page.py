@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.faces.status_page import MOST_ROUTES, POLICY, SCRIPT, STYLE, page
+from sidecar.faces.status_page import MOST_MATTERS, MOST_ROUTES, POLICY, SCRIPT, STYLE, page
 from sidecar.model.refusal import Kind
 from sidecar.model.status import CacheStatus, ConfigStatus, IssuerStatus, RouteLately, Status
 from tests.support.status import LATELY, ROUTE, SERVER, status
@@ -219,7 +219,14 @@ def test_of_very_many_routes_those_with_failures_and_traffic_are_shown_in_their_
     assert len(shown) == MOST_ROUTES
     assert {5, 990, 991} <= set(shown)
     assert shown == sorted(shown)
-    assert b"800 quieter routes are left out" in page(status(routes=tuple(routes)))
+    assert b"900 quieter routes are left out" in page(status(routes=tuple(routes)))
+
+
+def test_very_many_matters_are_counted() -> None:
+    it = page(status(routes=tuple(replace(ROUTE, name=f"r{number}") for number in range(50))))
+    assert it.count(b"ErrorBudgetBurnsFast") == MOST_MATTERS
+    assert b"50 matters to look at." in it
+    assert b"And 30 more." in it
 
 
 def test_tables_are_tables_to_those_who_hear_them() -> None:

@@ -93,9 +93,7 @@ class Admin(Section):
     """The listener for probes and metrics."""
 
     listen: Listen = key("host:port, [v6]:port or unix:/path.", default=DEFAULT_ADMIN_LISTEN)
-    pages: Literal["loopback", "any"] = key(
-        "Who sees / and /status; probes and metrics are for all.", default="loopback"
-    )
+    pages: Literal["loopback", "any"] = key("Who sees / and /status; the rest is for all.", default="loopback")
 
 
 @section
