@@ -1,0 +1,132 @@
+"""An authorization server that is down, fails half of the time, or asks to be left alone: who notices, and what it sees.
+
+Warm users have a token that outlasts the trouble; strangers need an exchange for their first request.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.callers import steadily
+from tests.reliability.faults import Fault, Manner
+from tests.reliability.figures import LONG, record
+from tests.reliability.world import World, world
+
+pytestmark = pytest.mark.reliability
+
+OUTAGE = 60.0 if LONG else 6.0  # seconds
+FAILING = 60.0 if LONG else 8.0
+LEFT_ALONE = 5.0
+WARM = 30
+OPEN = 2.0  # the breaker's state in the metrics
+
+
+async def breaker(here: World, *, opens: bool) -> None:
+    """Wait until the breaker is open, or closed."""
+    async with asyncio.timeout(20):
+        while (await here.metrics()).sum("breaker_state") != (OPEN if opens else 0.0):  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+
+
+async def test_an_outage(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        warm = here.issuer.callers(WARM)
+        strangers = here.issuer.strangers()
+        assert (await here.warm(warm)).failed == 0
+        async with steadily(here.way(), 40, warm) as warm_tally:
+            async with here.server.during(Fault(Manner.REFUSE)):
+                began = time.monotonic()
+                async with steadily(here.way(), 10, strangers):
+                    await breaker(here, opens=True)
+                async with steadily(here.way(), 5, strangers) as cold:
+                    await asyncio.sleep(OUTAGE - (time.monotonic() - began))
+            returned = time.monotonic()
+            way = here.way()
+            async with asyncio.timeout(30):
+                while await way.ask(next(strangers)) != 200:
+                    await asyncio.sleep(0.05)
+            back = time.monotonic() - returned
+            way.close()
+    record(
+        "outage",
+        outage_seconds=OUTAGE,
+        warm=warm_tally.sent,
+        warm_failed=warm_tally.failed,
+        cold=cold.sent,
+        cold_p50_ms=cold.percentile(0.5, 503),
+        cold_p99_ms=cold.percentile(0.99, 503),
+        back_seconds=back,
+    )
+    assert (warm_tally.failed, warm_tally.never) == (0, [])
+    assert cold.statuses.keys() == {503}
+    assert not cold.broken
+    assert cold.percentile(0.5, 503) <= 20
+    assert back <= 5
+
+
+async def test_a_server_that_fails_half_of_the_time(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        warm = here.issuer.callers(WARM)
+        assert (await here.warm(warm)).failed == 0
+        before = (await here.server.count()).exchanges
+        async with here.server.during(Fault(Manner.ERROR, share=0.5, path="/token")):
+            async with (
+                steadily(here.way(), 40, warm) as warm_tally,
+                steadily(here.way(), 20, here.issuer.strangers()) as cold,
+            ):
+                await asyncio.sleep(FAILING)
+        seen = (await here.server.count()).exchanges - before
+        await breaker_closes(here)
+    record(
+        "half failing",
+        warm=warm_tally.sent,
+        warm_failed=warm_tally.failed,
+        wanted=cold.sent,
+        seen=seen,
+        ratio=seen / cold.sent,
+        answered=cold.statuses[200],
+    )
+    assert (warm_tally.failed, warm_tally.never, cold.never) == (0, [], [])
+    assert seen <= 1.2 * cold.sent
+    assert cold.statuses.keys() <= {200, 503}
+
+
+async def breaker_closes(here: World) -> None:
+    """A server that is well again is found to be: strangers are answered."""
+    way = here.way()
+    async with asyncio.timeout(20):
+        for stranger in here.issuer.strangers("late"):
+            if await way.ask(stranger) == 200:
+                break
+            await asyncio.sleep(0.1)
+    way.close()
+    await breaker(here, opens=False)
+
+
+async def test_a_server_that_asks_to_be_left_alone(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        warm = here.issuer.callers(WARM)
+        strangers = here.issuer.strangers()
+        assert (await here.warm(warm)).failed == 0
+        way = here.way()
+        async with here.server.during(Fault(Manner.BUSY, seconds=LEFT_ALONE, path="/token")):
+            assert await way.ask(next(strangers)) == 503
+        way.close()
+        async with steadily(here.way(), 40, warm) as warm_tally, steadily(here.way(), 20, strangers) as cold:
+            await asyncio.sleep(LEFT_ALONE + 3)
+        count = await here.server.count()
+    record(
+        "retry-after",
+        seconds=LEFT_ALONE,
+        exchanges=count.early,
+        asked=cold.statuses[503],
+        warm=warm_tally.sent,
+        warm_failed=warm_tally.failed,
+        answered_later=cold.statuses[200],
+    )
+    assert count.early == 0
+    assert (warm_tally.failed, warm_tally.never, cold.never) == (0, [], [])
+    assert cold.statuses[503] > 0
+    assert cold.statuses[200] > 0
