@@ -55,6 +55,16 @@ pictures: $(VENV)/.dev  ## take the pictures of the status page in docs/images a
 bench: $(VENV)/.dev  ## measure beside Envoy, nginx and an aiohttp relay; ARGS=--quick for a short run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: reliability
+reliability: $(VENV)/.dev  ## hold every promise of docs/reliability.md in full, and write its figures; takes an hour
+	RELIABILITY=long $(BIN)/python -m pytest -m reliability -rA tests/reliability
+	$(BIN)/python -m tests.docs.generate
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## chaos for as long as ARGS says, in seconds, 1800 by default; SEED=… repeats a run
+	RELIABILITY=long SOAK=$(or $(ARGS),1800) $(BIN)/python -m pytest -m reliability -s tests/reliability/test_chaos.py
+	$(BIN)/python -m tests.docs.generate
+
 # What was released is described from an environment that holds nothing else.
 .PHONY: dist
 dist: $(VENV)/.dev  ## build wheel, source archive and bill of materials (CycloneDX) into dist/, and look for known flaws

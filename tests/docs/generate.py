@@ -7,7 +7,7 @@ from typing import get_args
 from sidecar.commands.lint.rules import RULES, UNUSED_ACCEPT
 from sidecar.commands.schema import document
 from sidecar.config.schema.accept import FileRule, RouteRule
-from tests.docs import errors, metrics, performance, receipts, reference, servers, threats
+from tests.docs import errors, metrics, performance, receipts, reference, reliability, servers, threats
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -70,6 +70,7 @@ MADE = {
     "metrics.md": metrics.page,
     "receipts.md": receipts.page,
     "performance.md": performance.page,
+    "reliability.md": reliability.page,
     "threat-model.md": threats.page,
 }
 

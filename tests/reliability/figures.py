@@ -7,7 +7,7 @@ number that its faults follow from.
 
 import json
 import os
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,15 +15,24 @@ from typing import Final
 FILE: Final = Path(__file__).parents[2] / "docs" / "reliability" / "results.json"
 LONG: Final = os.environ.get("RELIABILITY") == "long"
 
-#: The numbers of one promise, by name.
-Numbers = Mapping[str, float]
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was measured for one promise. taken: the day. numbers: by name."""
+
+    taken: str
+    numbers: dict[str, float]
 
 
 def record(promise: str, **numbers: float) -> None:
     """Show what was measured for a promise, and keep it where this is a long run."""
     print(f"{promise}: " + ", ".join(f"{name} {number:g}" for name, number in numbers.items()))
     if LONG:
-        kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-        kept[promise] = {"taken": datetime.now(UTC).date().isoformat(), **numbers}
-        FILE.parent.mkdir(exist_ok=True)
+        kept = {name: asdict(each) for name, each in load().items()}
+        kept[promise] = asdict(Kept(datetime.now(UTC).date().isoformat(), numbers))
         FILE.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load() -> dict[str, Kept]:
+    """Read what was kept, by promise."""
+    return {name: Kept(**each) for name, each in json.loads(FILE.read_text(encoding="utf-8")).items()}

@@ -6,6 +6,7 @@ Memory is ``tests.benchmarks.meter``'s to tell.
 import asyncio
 import os
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -35,6 +36,13 @@ class Samples:
             if each.name == f"token_sidecar_{name}":
                 found[each.labels[label]] += each.value
         return dict(found)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+    """Wait until something holds; TimeoutError where it does not within so many seconds."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
 
 
 def open_files(pid: int) -> int:

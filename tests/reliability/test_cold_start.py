@@ -1,4 +1,4 @@
-"""A thousand requests of one subject who has no token yet, the first of whom leaves: one exchange answers the others."""
+"""A thousand requests of one subject who has no token, the first of whom leaves: one exchange answers the others."""
 
 import asyncio
 from pathlib import Path
@@ -7,11 +7,20 @@ import pytest
 
 from tests.reliability.faults import Fault, Manner
 from tests.reliability.figures import record
-from tests.reliability.world import Settings, world
+from tests.reliability.monitor import until
+from tests.reliability.world import Settings, World, world
 
 pytestmark = pytest.mark.reliability
 
 REQUESTS = 1000
+
+
+async def exchanges_were(here: World, number: int) -> bool:
+    return (await here.server.count()).exchanges == number
+
+
+async def in_flight(here: World, number: int) -> bool:
+    return (await here.metrics()).sum("requests_in_flight") == number
 
 
 async def test_a_thousand_cold_requests_whose_first_one_leaves(tmp_path: Path) -> None:
@@ -20,13 +29,9 @@ async def test_a_thousand_cold_requests_whose_first_one_leaves(tmp_path: Path) -
         way = here.way()
         await here.server.become(Fault(Manner.HOLD, path="/token"))
         first = asyncio.create_task(way.ask(caller))
-        async with asyncio.timeout(10):
-            while not (await here.server.count()).exchanges:
-                await asyncio.sleep(0.01)
+        await until(lambda: exchanges_were(here, 1))
         others = [asyncio.create_task(way.ask(caller)) for _ in range(REQUESTS - 1)]
-        async with asyncio.timeout(30):
-            while (await here.metrics()).sum("requests_in_flight") < REQUESTS:
-                await asyncio.sleep(0.1)
+        await until(lambda: in_flight(here, REQUESTS))
         first.cancel()
         await asyncio.wait([first])
         count = await here.server.become(Fault())

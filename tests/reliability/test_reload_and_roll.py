@@ -1,24 +1,25 @@
 """A gateway that is reloaded, and one that is replaced by the next, while callers go on: not one request fails."""
 
-import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import BOUND, Seen, ask, get, recording_upstream
+from tests.benchmarks.meter import resident
+from tests.reliability.figures import LONG, record
+from tests.reliability.monitor import MIB, least_open_files, open_files
+from tests.support.gateway import Seen, ask, get, recording_upstream
 from tests.support.load import Load, steady
 from tests.support.sidecar_run import Process, running
 from tests.support.sts import GATEWAY_SECRET, RunningSts, running_sts
 
 pytestmark = pytest.mark.reliability
 
-RELOADS = 100
-BROKEN = 50
-ROLLS = 10
+RELOADS = 100 if LONG else 30
+BROKEN = RELOADS // 2
+ROLLS = 10 if LONG else 4
 CONFIG = """
 gateway: {listen: '127.0.0.1:0', drain: {delay: 1s, grace: 10s}}
 trusted_issuers:
@@ -50,7 +51,7 @@ class Stage:
 
     def __init__(self, sts: RunningSts, ports: tuple[int, int]) -> None:
         self.text = CONFIG.replace("ISSUER", sts.issuer).replace("ONE", str(ports[0])).replace("TWO", str(ports[1]))
-        self._token = sts.mint()
+        self._token = sts.mint(lifetime=3600)
         self._sent = 0
 
     def request(self, number: int) -> tuple[bytes, bytes]:
@@ -75,31 +76,10 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield Stage(sts, (one.port, two.port))
 
 
-def open_files(process: Process) -> int:
-    return len(os.listdir(f"/proc/{process.process.pid}/fd"))
-
-
-async def least_open_files(process: Process, enough: int) -> int:
-    """How many are open once connections that came and went with the load are closed; looks until there are enough."""
-    least = open_files(process)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(BOUND):
-            while least > enough:
-                await asyncio.sleep(0.1)
-                least = min(least, open_files(process))
-    return least
-
-
-def resident(process: Process) -> int:
-    """Bytes of memory it holds."""
-    fields = Path(f"/proc/{process.process.pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-async def test_a_hundred_reloads_under_load(tmp_path: Path, stage: Stage) -> None:
+async def test_reloads_under_load(tmp_path: Path, stage: Stage) -> None:
     """Every upstream is another one by each reload, in what is configured of it; half as many files are broken."""
     async with running(tmp_path, stage.text) as process:
-        ports = await process.ready()
+        ports, pid = await process.ready(), process.process.pid
         path = tmp_path / "routes.yaml"
         good = path.read_text()
         load = Load([ports["default"]], stage.request)
@@ -115,24 +95,32 @@ async def test_a_hundred_reloads_under_load(tmp_path: Path, stage: Stage) -> Non
             for number in range(RELOADS):
                 await reload(good.replace("read_idle: 10s", f"read_idle: {10 + number % 7}s"), "configuration taken")
                 if number == RELOADS // 4:
-                    files, memory = open_files(process), resident(process)
+                    files, memory = open_files(pid), resident(pid)
                 if number % (RELOADS // BROKEN) == 0:
                     await reload(good.replace("match:", "matsch:", 1), "configuration refused")
             assert (await ask(ports["admin"], get("/readyz"))).status == 200
-            memory_after = resident(process)
-        after = await least_open_files(process, files)
-        print(f"{outcome.answered} requests, files {files} to {after}, {(memory_after - memory) / 1e6:.1f} MB more")
+            memory_after = resident(pid)
+        after = await least_open_files(pid, files)
+        record(
+            "reloads",
+            reloads=RELOADS,
+            refused=BROKEN,
+            requests=outcome.answered,
+            failed=outcome.wrong.total(),
+            more_files=after - files,
+            more_mib=(memory_after - memory) / MIB,
+        )
         assert outcome.wrong == {}
         assert outcome.answered > 10 * RELOADS
         assert after <= files
-        assert memory_after - memory < 8 * 1024 * 1024
+        assert memory_after - memory < 8 * MIB
         process.signal()
         status, errors = await process.ended()
         assert (status, "Traceback" in errors) == (0, False)
         assert errors.count("configuration taken") >= RELOADS
 
 
-async def test_ten_rolls_under_load(tmp_path: Path, stage: Stage) -> None:
+async def test_rolls_under_load(tmp_path: Path, stage: Stage) -> None:
     """As Kubernetes does it: the next one is ready before the last one is told to go, and gets what comes from then."""
     load = Load([], stage.request)
 
@@ -158,5 +146,5 @@ async def test_ten_rolls_under_load(tmp_path: Path, stage: Stage) -> None:
                 assert (status, "Traceback" in errors) == (0, False)
                 assert outcome.answered > answered
                 before = following
-    print(f"{outcome.answered} requests over {ROLLS} rolls")
+    record("rolls", rolls=ROLLS, requests=outcome.answered, failed=outcome.wrong.total())
     assert outcome.wrong == {}

@@ -15,16 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.sts.config import Client, Config
-from tests.support.canary import search
+from sidecar.sts.config import AuthMethod, Client, Config, Pattern, Policy
+from tests.reliability.figures import LONG, record
+from tests.support.canary import Canary, search
 from tests.support.certificates import Authority, Issued
 from tests.support.credentials import KINDS, Kind, content, data, known, put
 from tests.support.gateway import Answer, RunningGateway, get, read_answer, recording_upstream, running_gateway
-from tests.support.sts import RunningSts, running_sts
+from tests.support.sts import RunningSts, default_config, running_sts
 
 pytestmark = pytest.mark.reliability
 
 IN_USE_WITHIN = 10.0  # seconds: the figure
+ROTATIONS = 20 if LONG else 5
 EVERY = 0.02  # seconds between two requests: fifty a second, each with a token of its own
 
 
@@ -63,6 +65,11 @@ class Load:
         answer = await self._gateway.ask(get(token=self._mint()))
         self.statuses[answer.status] += 1
 
+    @property
+    def failed(self) -> int:
+        """How many answers were none of a request that succeeded."""
+        return self.statuses.total() - self.statuses[200]
+
 
 @asynccontextmanager
 async def under_load(gateway: RunningGateway, mint: Callable[[], str]) -> AsyncIterator[Load]:
@@ -80,11 +87,11 @@ async def under_load(gateway: RunningGateway, mint: Callable[[], str]) -> AsyncI
     assert load.statuses.total() > 50
 
 
-async def taken(gateway: RunningGateway, name: str) -> None:
-    """Wait until the gateway has taken a file that was replaced."""
+async def taken(gateway: RunningGateway, name: str, times: int = 1) -> None:
+    """Wait until the gateway has taken a file that was replaced so many times."""
     sample = f'token_sidecar_secret_reloads_total{{outcome="success",secret="{gateway.folder / name}"}} '
     async with asyncio.timeout(IN_USE_WITHIN):
-        while sample + "1.0" not in await gateway.metrics():  # noqa: ASYNC110  # nobody else tells
+        while f"{sample}{times}.0" not in await gateway.metrics():  # noqa: ASYNC110  # nobody else tells
             await asyncio.sleep(0.1)
 
 
@@ -131,6 +138,30 @@ async def test_what_we_authenticate_with(name: str, tmp_path: Path, caplog: pyte
         assert len(exchanges) >= load.statuses.total()
         assert not search(shown, *kind.secrets)
         assert not search(bytes(upstream.bytes), *kind.secrets)
+
+
+async def test_a_secret_again_and_again(tmp_path: Path) -> None:
+    """A client has one secret here: whatever is under way with the old one is refused, and finds the new one."""
+    secrets = [Canary.fresh("client-secret").text for _ in range(1 + ROTATIONS)]
+    client = Client("rotating", (AuthMethod.BASIC,), secrets[0], audience=("orders-gateway",))
+    (tmp_path / "secret").write_text(secrets[0])
+
+    def configure(issuer: str) -> Config:
+        config = default_config(issuer)
+        policy = Policy("rotating", (Pattern(issuer, "alice"),), ("orders-api",), ("orders.read",))
+        return replace(config, clients=(*config.clients, client), policies=(*config.policies, policy))
+
+    async with running_sts(configure) as sts, recording_upstream() as upstream:
+        method = "{method: client_secret_basic, client_id: rotating, client_secret_file: secret}"
+        text = configuration(sts, upstream.port, method, Authority(tmp_path).ca_file)
+        async with running_gateway(tmp_path, text) as gateway, under_load(gateway, sts.mint) as load:
+            for number, secret in enumerate(secrets[1:], 1):
+                (tmp_path / "secret").write_text(secret)
+                change(client, replace(client, secret=secret))
+                await taken(gateway, "secret", number)
+                await load.more()
+    record("rotations", rotations=ROTATIONS, requests=load.statuses.total(), failed=load.failed)
+    assert not search(bytes(upstream.bytes), *secrets)
 
 
 async def test_the_certificate_and_the_authorities_towards_an_upstream(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
-"""An authorization server that is down, fails half of the time, or asks to be left alone: who notices, and what it sees.
+"""An authorization server that is down, fails half of the time, or asks to be left alone: who notices, what it sees.
 
 Warm users have a token that outlasts the trouble; strangers need an exchange for their first request.
 """
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.callers import steadily
+from tests.reliability.callers import Caller, steadily
 from tests.reliability.faults import Fault, Manner
 from tests.reliability.figures import LONG, record
+from tests.reliability.monitor import until
 from tests.reliability.world import World, world
 
 pytestmark = pytest.mark.reliability
@@ -20,14 +22,22 @@ OUTAGE = 60.0 if LONG else 6.0  # seconds
 FAILING = 60.0 if LONG else 8.0
 LEFT_ALONE = 5.0
 WARM = 30
-OPEN = 2.0  # the breaker's state in the metrics
+CLOSED, OPEN = 0.0, 2.0  # states of the breaker in the metrics
 
 
-async def breaker(here: World, *, opens: bool) -> None:
-    """Wait until the breaker is open, or closed."""
-    async with asyncio.timeout(20):
-        while (await here.metrics()).sum("breaker_state") != (OPEN if opens else 0.0):  # noqa: ASYNC110  # nobody tells
-            await asyncio.sleep(0.05)
+async def breaker_is(here: World, state: float) -> bool:
+    return (await here.metrics()).sum("breaker_state") == state
+
+
+async def served(here: World, strangers: Iterator[Caller]) -> None:
+    """Wait until somebody without a token is served."""
+    way = here.way()
+
+    async def one_is() -> bool:
+        return await way.ask(next(strangers)) == 200
+
+    await until(one_is)
+    way.close()
 
 
 async def test_an_outage(tmp_path: Path) -> None:
@@ -39,16 +49,12 @@ async def test_an_outage(tmp_path: Path) -> None:
             async with here.server.during(Fault(Manner.REFUSE)):
                 began = time.monotonic()
                 async with steadily(here.way(), 10, strangers):
-                    await breaker(here, opens=True)
+                    await until(lambda: breaker_is(here, OPEN))
                 async with steadily(here.way(), 5, strangers) as cold:
                     await asyncio.sleep(OUTAGE - (time.monotonic() - began))
             returned = time.monotonic()
-            way = here.way()
-            async with asyncio.timeout(30):
-                while await way.ask(next(strangers)) != 200:
-                    await asyncio.sleep(0.05)
+            await served(here, strangers)
             back = time.monotonic() - returned
-            way.close()
     record(
         "outage",
         outage_seconds=OUTAGE,
@@ -71,14 +77,15 @@ async def test_a_server_that_fails_half_of_the_time(tmp_path: Path) -> None:
         warm = here.issuer.callers(WARM)
         assert (await here.warm(warm)).failed == 0
         before = (await here.server.count()).exchanges
-        async with here.server.during(Fault(Manner.ERROR, share=0.5, path="/token")):
-            async with (
-                steadily(here.way(), 40, warm) as warm_tally,
-                steadily(here.way(), 20, here.issuer.strangers()) as cold,
-            ):
-                await asyncio.sleep(FAILING)
+        async with (
+            here.server.during(Fault(Manner.ERROR, share=0.5, path="/token")),
+            steadily(here.way(), 40, warm) as warm_tally,
+            steadily(here.way(), 20, here.issuer.strangers()) as cold,
+        ):
+            await asyncio.sleep(FAILING)
         seen = (await here.server.count()).exchanges - before
-        await breaker_closes(here)
+        await served(here, here.issuer.strangers("late"))
+        await until(lambda: breaker_is(here, CLOSED))
     record(
         "half failing",
         warm=warm_tally.sent,
@@ -91,18 +98,6 @@ async def test_a_server_that_fails_half_of_the_time(tmp_path: Path) -> None:
     assert (warm_tally.failed, warm_tally.never, cold.never) == (0, [], [])
     assert seen <= 1.2 * cold.sent
     assert cold.statuses.keys() <= {200, 503}
-
-
-async def breaker_closes(here: World) -> None:
-    """A server that is well again is found to be: strangers are answered."""
-    way = here.way()
-    async with asyncio.timeout(20):
-        for stranger in here.issuer.strangers("late"):
-            if await way.ask(stranger) == 200:
-                break
-            await asyncio.sleep(0.1)
-    way.close()
-    await breaker(here, opens=False)
 
 
 async def test_a_server_that_asks_to_be_left_alone(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""A gateway with everything around it, each a process of its own: authorization server, upstream, and a proxy before each
-that can make it fail. What is measured and what is promised never lives here.
+"""A gateway with everything around it, each a process of its own: authorization server, upstream, and a proxy before
+each that can make it fail. What is measured and what is promised never lives here.
 
 Two routes ask for the same tokens: ``/direct`` goes straight to the upstream, ``/faulted`` through its proxy.
 """
@@ -71,9 +71,9 @@ MORE_SECTIONS
 class Settings:
     """What differs from one world to the next.
 
-    lifetime: of issued tokens, as the authorization server's file says it. gateway: more keys of ``gateway``, each with
-    a comma. timeout: of an exchange. more: more sections of the gateway's file. endpoint: arguments of ``programs.token_endpoint``, which then
-    takes the authorization server's place, without a proxy. environment: what ``sidecar run`` starts under.
+    lifetime: of issued tokens, as the authorization server's file says it. timeout: of an exchange. gateway: more keys
+    of ``gateway``. more: more sections of the gateway's file. endpoint: arguments of ``programs.token_endpoint``, which
+    then takes the authorization server's place, without a proxy. environment: what ``sidecar run`` starts under.
     """
 
     lifetime: str = "5m"
@@ -85,6 +85,7 @@ class Settings:
 
 
 _USUAL: Final = Settings()
+
 
 class Programs:
     """The processes of a world, by name; all are ended with the stack."""

@@ -1,6 +1,6 @@
-"""A proxy in front of one server that makes it fail as it is told: ``… fault_proxy PORT CONTROL_PORT SERVER_PORT SEED``.
+"""A proxy before one server that makes it fail as it is told: ``… fault_proxy PORT CONTROL_PORT SERVER_PORT SEED``.
 
-It understands as much of HTTP/1.1 as the peers of a test speak, so that a fault hits a request at a place that is known.
+It understands as much of HTTP/1.1 as the peers of a test speak, so that it is known where in a message a fault hits.
 Each line on the control port is a ``faults.Fault`` as JSON, or ``{}`` for nothing new; each is answered with a
 ``faults.Count`` of what has come so far.
 """

@@ -1,9 +1,9 @@
 """A token endpoint that costs next to nothing: ``python -m tests.reliability.programs.token_endpoint PORT [LIFE]``.
 
 For runs with more tokens than a real authorization server makes in reasonable time: it verifies nothing and issues
-opaque tokens, ``issued~SUB~NUMBER~…``, that live for an hour. With LIFE, in seconds, all of one generation end at the same
-instant: those asked for before half of it is over, so long after its start. ``/seen`` tells when it
-started, how many there were, and how many in each second.
+opaque tokens, ``issued~SUB~NUMBER~…``, that live for an hour. With LIFE, in seconds, all of one generation end at the
+same instant: those asked for before half of it is over, so long after its start. ``/seen`` tells when it started, how
+many there were, and how many in each second.
 """
 
 import asyncio

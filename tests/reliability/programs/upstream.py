@@ -1,9 +1,9 @@
 """The upstream, which knows what it should never see: ``python -m tests.reliability.programs.upstream PORT``.
 
 It answers with whose token it was sent and the request's ``X-Id``, so that the caller can tell that it is its own
-answer and whole. A query shapes the answer: ``size`` in bytes, ``framing=chunked``, ``wait`` in seconds. ``/seen`` tells
-how many requests there were, which ids of requests that may not be repeated came twice, how often a token was past its
-end, and which tokens were used. Tokens are read and not verified: they come from the authorization server of a test.
+answer and whole. A query shapes the answer: ``size`` in bytes, ``framing=chunked``, ``wait`` in seconds. ``/seen``
+tells how many requests there were, which ids of requests that may not be repeated came twice, how often a token was
+past its end, and which tokens were used. Tokens are read and not verified: they come from the authorization server of a test.
 """
 
 import asyncio
@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
             report = json.dumps(SEEN.report()).encode()
             self.transport.write(_JSON % (len(report), report))
             return
-        asyncio.ensure_future(self.answer(method.decode(), urlsplit(target.decode()).query, fields))
+        answering = self.answer(method.decode(), urlsplit(target.decode()).query, fields)
+        self.answering = asyncio.get_running_loop().create_task(answering)
 
     async def answer(self, method: str, query: str, fields: dict[bytes, bytes]) -> None:
         asked = dict(parse_qsl(query))
