@@ -34,9 +34,9 @@ theirs to the last byte, so that somebody else's answer, or a piece of one, is n
 ## Chaos
 
 `make soak ARGS=1800` keeps up a steady load for half an hour, while one fault follows another before the authorization
-server and before one of two upstreams, the configuration is reloaded, and the gateway's secret is replaced. At its end:
+server and before the upstream of one route, the configuration is reloaded. At its end:
 
-- no request of a warm user through the upstream that is well has failed;
+- no request of a warm user on another route has failed;
 - no answer was somebody else's, and none that was cut looked whole;
 - no `POST` came to the upstream twice;
 - every user is answered again, also those whose exchange failed: no key is stuck;
@@ -91,7 +91,7 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "lifetimes": Promise(
         "Steady load over 20 lifetimes of a token: one exchange for each lifetime and key, and nobody waits after the "
         "first",
-        "{lifetimes:.0f} lifetimes, {users:.0f} users, {requests:,.0f} requests: {per_lifetime:.2f} exchanges for each; "
+        "{lifetimes:.0f} lifetimes, {users:.0f} users, {requests:,.0f} requests: {per_lifetime:.2f} exchanges each; "
         "{waited:.0f} requests waited, the first of each user; {failed:.0f} failed",
     ),
     "same second": Promise(
@@ -134,6 +134,13 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "cut answers, chunked": Promise(
         "The same with a chunked answer",
         "{faults:,.0f} faults in {sent:,.0f} requests, {shown_whole:.0f} shown as whole",
+    ),
+    "chaos": Promise(
+        "Half an hour of [chaos](#chaos): all of it holds, and memory does not grow",
+        "{minutes:.0f} minutes, {requests:,.0f} requests, {faults:,.0f} of which met a fault, {reloads:.0f} reloads: "
+        "{warm_failed:.0f} of {warm:,.0f} warm requests failed, {never:.0f} answers that may not be, {doubled:.0f} of "
+        "{posts:,.0f} `POST` came twice; {more_files:+.0f} open files; {half_way_mib:.1f} MiB half way, "
+        "{end_mib:.1f} MiB at the end",
     ),
 }
 

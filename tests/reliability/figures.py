@@ -26,7 +26,7 @@ class Kept:
 
 def record(promise: str, **numbers: float) -> None:
     """Show what was measured for a promise, and keep it where this is a long run."""
-    print(f"{promise}: " + ", ".join(f"{name} {number:g}" for name, number in numbers.items()))
+    print(f"{promise}: " + ", ".join(f"{name} {number:.10g}" for name, number in numbers.items()))
     if LONG:
         kept = {name: asdict(each) for name, each in load().items()}
         kept[promise] = asdict(Kept(datetime.now(UTC).date().isoformat(), numbers))

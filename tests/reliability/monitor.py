@@ -50,11 +50,11 @@ def open_files(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-async def least_open_files(pid: int, enough: int) -> int:
+async def least_open_files(pid: int, enough: int, seconds: float = BOUND) -> int:
     """How many are open once connections that came and went with the load are closed; looks until there are enough."""
     least = open_files(pid)
     with suppress(TimeoutError):
-        async with asyncio.timeout(BOUND):
+        async with asyncio.timeout(seconds):
             while least > enough:
                 await asyncio.sleep(0.1)
                 least = min(least, open_files(pid))

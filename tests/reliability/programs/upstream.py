@@ -3,7 +3,7 @@
 It answers with whose token it was sent and the request's ``X-Id``, so that the caller can tell that it is its own
 answer and whole. A query shapes the answer: ``size`` in bytes, ``framing=chunked``, ``wait`` in seconds. ``/seen``
 tells how many requests there were, which ids of requests that may not be repeated came twice, how often a token was
-past its end, and which tokens were used. Tokens are read and not verified: they come from the authorization server of a test.
+past its end, and which tokens were used. Tokens are read, not verified.
 """
 
 import asyncio
