@@ -31,7 +31,10 @@ async def crowded(folder: Path, seed: int) -> AsyncIterator[tuple[Crowd, Trouble
         (folder / "gateway.secret").write_text(GATEWAY_SECRET)
         text = CONFIG.replace("ISSUER", sts.issuer).replace("PORT", str(upstream.port))
         async with running_gateway(folder, text.replace("TOKENS", str(server.port))) as gateway:
-            tokens = {name: [sts.mint(name), sts.mint(name)] for name in (f"user-{n:02}" for n in range(USERS))}
+            tokens = {
+                name: [sts.mint(name, lifetime=7200), sts.mint(name, lifetime=7200)]
+                for name in (f"user-{n:02}" for n in range(USERS))
+            }
             yield Crowd(gateway.port(), tokens, trouble, seed), trouble, gateway
 
 

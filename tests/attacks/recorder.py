@@ -1,0 +1,47 @@
+"""An upstream that reads what comes with the strict reading, answers each message, and keeps them in order."""
+
+import asyncio
+from contextlib import suppress
+
+from tests.attacks.strict import Message, Rest, requests
+from tests.support.raw_upstream import Peer
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Recorder:
+    """messages: all that came. strange: what came and is no message, nor the beginning of one."""
+
+    def __init__(self, answer: bytes = ANSWER) -> None:
+        self.messages: list[Message] = []
+        self.strange: list[bytes] = []
+        self._answer = answer
+
+    async def serve(self, peer: Peer) -> None:
+        """Answer every message that is whole, until the connection ends."""
+        received = b""
+        answered = 0
+        with suppress(ConnectionError):
+            while piece := await peer.reader.read(65536):
+                received += piece
+                whole, rest = requests(received)
+                for message in whole[answered:]:
+                    self.messages.append(message)
+                    peer.writer.write(self._answer)
+                answered = len(whole)
+                if rest is Rest.BAD:
+                    self.strange.append(received)
+                    return
+
+
+async def conversation(port: int, data: bytes, *, patience: float = 10.0) -> bytes:
+    """Send bytes on a connection of their own, and return all that comes until its end, or as long as one waits."""
+    received = bytearray()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(patience):
+            writer.write(data)
+            while piece := await reader.read(65536):
+                received += piece
+    writer.close()
+    return bytes(received)
