@@ -1,185 +1,35 @@
-"""The gateway's server protocol: aiohttp's, with its way of answering and logging replaced.
+"""The gateway's server protocol: aiohttp's, with its way of serving, answering and logging replaced.
 
-aiohttp parses, keeps connections alive and cancels a handler whose client left. What it would say to a malformed
-request, or log about one, echoes the request's bytes; here it says what ``refuse`` returns, and logs a class name.
-Responses are written as bytes, so that an upstream's fields pass as they came.
+aiohttp parses, bounds what waits, and cancels a handler whose client left. All requests of a connection are served by
+one task, where it would make one for each. What it would say to a malformed request, or log about one, echoes the
+request's bytes; here it says what ``refuse`` returns, and logs a class name.
 """
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, cast
 
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
-from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import PayloadAccessError, RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import ERROR, PayloadAccessError, RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_server import Server
 
+from sidecar.inbound.incoming import LINGERING, ClientGone, Incoming
 from sidecar.inbound.room import Room, TurnedAway
-from sidecar.model.refusal import Kind, Oversize, Refusal, refuse
+from sidecar.model.refusal import Kind, Oversize, Refusal
 from sidecar.tunnel import End
+
+__all__ = ["MAX_FIELDS", "ClientGone", "GatewayServer", "Incoming"]
 
 log = logging.getLogger("sidecar.inbound")
 
-#: After an answer that did not wait for the whole request, its rest is read for so long before the connection closes:
-#: closing at once could destroy the answer on its way (RFC 9112 §9.6).
-LINGERING: Final = 5.0
 MAX_FIELDS: Final = 128
-_RESET: Final = struct.pack("ii", 1, 0)
 #: How aiohttp says that there are more.
 _TOO_MANY_FIELDS: Final = "Too many headers received"
 _NO_ROOM: Final = Refusal(Kind.OVERLOADED, "There are too many connections.", retry_after=1, close=True)
 _LATE_HEAD: Final = Refusal(Kind.REQUEST_TIMEOUT, "The request's head took too long.", close=True)
-
-
-class ClientGone(Exception):
-    """The caller's connection is closed; there is nobody to answer."""
-
-
-class Incoming:
-    """One request on a connection: its parsed head, its body to read, and its response to write.
-
-    It takes the place of both of aiohttp's objects, request and response.
-
-    started: true from the first byte of a final response on. keep_open: whether the connection may serve another
-    request afterwards. lingering: after the response, what still comes is read and dropped for a while. going: set
-    when the connection is to end soon: with its next response, or when whoever streams is ready to end.
-    """
-
-    __slots__ = ("_protocol", "_task", "content", "going", "keep_open", "lingering", "message", "started", "writer")
-
-    def __init__(
-        self,
-        message: RawRequestMessage,
-        content: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None] | None",
-        *,
-        going: asyncio.Event,
-    ) -> None:
-        self.message = message
-        self.content = content
-        self.writer = writer
-        self.started = False
-        # After a message that asks for another protocol the parser drops what came with it: the next request.
-        self.keep_open = not (message.should_close or message.upgrade)
-        self.lingering = False
-        self.going = going
-        self._protocol = protocol
-        self._task = task
-
-    @property
-    def peer(self) -> str | None:
-        """The address of the connection's other end, None on a unix socket."""
-        name = self._protocol.peername
-        return name[0] if isinstance(name, tuple) else None
-
-    @property
-    def may_switch(self) -> bool:
-        """Whether what comes behind this request was left unread, since it may be another protocol's."""
-        return cast(Connection, self._protocol).unread_behind
-
-    @property
-    def complete(self) -> bool:
-        """Whether the request has arrived to its end, if not all of it was read yet."""
-        return self.content.is_eof()
-
-    async def read(self, seconds: float) -> bytes:
-        """Return the next bytes of the request's body, ``b""`` at its end.
-
-        TimeoutError: nothing came for so long. Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller
-        left before its end.
-        """
-        content = self.content
-        try:
-            if (piece := content.read_nowait()) or content.is_eof():
-                return piece  # what is there needs no timer
-            async with asyncio.timeout(seconds):
-                return await content.readany()
-        except (PayloadAccessError, ConnectionError):
-            raise ClientGone from None
-        except (RequestPayloadError, HttpProcessingError):
-            raise refuse(Kind.INVALID_REQUEST, "The request's body is malformed.", close=True) from None
-
-    def write(self, data: bytes) -> None:
-        """Write bytes of the final response. ClientGone: there is nobody to write to."""
-        transport = self._protocol.transport
-        if transport is None or transport.is_closing():
-            raise ClientGone
-        self.started = True
-        transport.write(data)
-
-    def write_interim(self, data: bytes) -> None:
-        """Write a 1xx response; the final one is still to come."""
-        self.write(data)
-        self.started = False
-
-    async def switch(self, head: bytes, seconds: float) -> End:
-        """Write the head of a 101, the last of HTTP, and hand the connection over as soon as it was taken.
-
-        Only where it ``may_switch``. ClientGone: as for ``drain``.
-        """
-        self.keep_open = False
-        self.write(head)
-        await self.drain(seconds)
-        return cast(Connection, self._protocol).hand_over()
-
-    async def drain(self, seconds: float) -> None:
-        """Wait until the caller has taken enough of what was written. ClientGone: it left, or did not in so long."""
-        if not self._protocol.writing_paused:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self.writer.drain()
-        except ConnectionError:
-            raise ClientGone from None
-        except TimeoutError:
-            self.cut()
-            raise ClientGone from None
-
-    def cut(self) -> None:
-        """Reset the connection, so that nobody takes what was written for a complete response."""
-        self.keep_open = False
-        transport = self._protocol.transport
-        if transport is None:
-            return
-        # Without this the kernel would end the stream in order, as if a body without a length were complete.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
-
-    # What aiohttp's protocol asks of a request.
-
-    def _finish(self) -> None:
-        """Nothing is left over: no form was parsed."""
-
-    def _cancel(self, exc: BaseException) -> None:
-        self.content.set_exception(exc)
-
-    # What aiohttp's protocol asks of a response; it was written already.
-
-    async def prepare(self, request: "Incoming") -> None:
-        """Nothing: the head is written with the rest."""
-
-    async def write_eof(self) -> None:
-        """Nothing: the body is complete. While lingering, wait until the caller has seen that and leaves."""
-        if self.lingering and self._protocol.transport is not None:
-            self._protocol.close()
-            if self._protocol.transport.can_write_eof():
-                with suppress(OSError):  # the caller may have left a moment ago
-                    self._protocol.transport.write_eof()
-            await asyncio.sleep(LINGERING)  # ends early, by being cancelled, when the connection is closed
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection stays open."""
-        return self.keep_open
 
 
 class Connection(RequestHandler):
@@ -214,6 +64,75 @@ class Connection(RequestHandler):
         super().close()
         if self._tunnel is not None:
             self._tunnel.go_away()
+
+    async def start(self) -> None:
+        """Serve one request after another, in the order they came, until the connection is to end."""
+        server, messages = cast(GatewayServer, self._manager), self._messages
+        while not self._force_close:
+            if not messages:
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            message, content = messages.popleft()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused and len(messages) <= self._msg_queue_resume_size:
+                self._resume_reading_if_drained()
+            failed = message if isinstance(message, _ErrInfo) else None
+            request = Incoming(ERROR if failed else message, content, self, going=server.going)  # type: ignore[arg-type]
+            await self._serve(server, request, failed)
+            if not request.keep_open or self._close or self._force_close:
+                break
+            self._next_keepalive_close_time = until = self._loop.time() + self._keepalive_timeout
+            if self._keepalive_handle is None:
+                self._keepalive_handle = self._loop.call_at(until, self._process_keepalive)
+        if not self._force_close:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _serve(self, server: "GatewayServer", request: Incoming, failed: _ErrInfo | None) -> None:
+        """Have one request handled, or say what was wrong with it, and see the rest of it off."""
+        self._request_in_progress = True
+        self._current_request = request  # type: ignore[assignment]
+        try:
+            try:
+                if failed is None:
+                    await server.handle(request)
+                else:
+                    self.handle_error(request, failed.status, failed.exc)
+            except Exception as error:  # noqa: BLE001 - whatever broke, the caller is told that it did
+                self.handle_error(request, 500, error)
+            finally:
+                self._current_request = None
+            if request.lingering:
+                await request.linger()
+            if not request.complete:
+                await self._see_off(request.content)
+            if request.content is not EMPTY_PAYLOAD:
+                request.content.set_exception(PayloadAccessError())
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        finally:
+            self._request_in_progress = False
+            if self._handler_waiter is not None and not self._handler_waiter.done():
+                self._handler_waiter.set_result(None)
+
+    async def _see_off(self, content: StreamReader) -> None:
+        """Read the rest of a request that was answered before its end, for a while; then the connection ends."""
+        with suppress(TimeoutError, RequestPayloadError, HttpProcessingError, ConnectionError):
+            async with asyncio.timeout(LINGERING):
+                while not content.is_eof():
+                    await content.readany()
+        if not content.is_eof():
+            self.close()
+
+    async def drained(self) -> None:
+        """Return when what was written is taken, but for as much as may lie. ConnectionError: the caller left."""
+        await self._drain_helper()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or leave the connection to a protocol that turns it away."""
@@ -323,8 +242,7 @@ class GatewayServer(Server):
         #: Set when this server takes its leave: each connection's next response is its last.
         self.going = asyncio.Event()
         super().__init__(
-            handle,  # type: ignore[arg-type]  # an Incoming is its own response
-            request_factory=partial(Incoming, going=self.going),  # type: ignore[arg-type]  # and takes the place of aiohttp's request
+            handle,  # type: ignore[arg-type]  # an Incoming, and no request of aiohttp's
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -334,6 +252,7 @@ class GatewayServer(Server):
             max_field_size=max_header_bytes + 1,  # told from the target's by its limit, see _refusal
             max_headers=MAX_FIELDS,
         )
+        self.handle = handle
         self.refuse = refuse
         self.header_timeout = header_timeout
         self.room = room

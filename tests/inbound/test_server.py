@@ -7,9 +7,8 @@ import pytest
 
 from sidecar.faces.problems import problem
 from sidecar.faces.responses import written
-from sidecar.inbound import server as server_module
 from sidecar.inbound.room import Room
-from sidecar.inbound.server import MAX_FIELDS, ClientGone, GatewayServer, Incoming
+from sidecar.inbound.server import MAX_FIELDS, GatewayServer, Incoming
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.observe.logs import JsonFormatter
 from tests.support.canary import Canary, search
@@ -444,88 +443,6 @@ async def test_a_handler_is_cancelled_when_the_caller_leaves() -> None:
             await cancelled.wait()
 
 
-async def test_a_body_that_stalls_is_told_apart_from_one_that_comes_late() -> None:
-    stalled = asyncio.Event()
-
-    async def handle(incoming: Incoming) -> Incoming:
-        assert await incoming.read(BOUND) == b"12345"
-        with pytest.raises(TimeoutError):
-            await incoming.read(0.001)
-        stalled.set()
-        return await echo(incoming)
-
-    async with serving(handle) as (port, _), connected(port) as (reader, writer):
-        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
-        async with asyncio.timeout(BOUND):
-            await stalled.wait()
-            writer.write(b"67890")
-            assert (await reader.readuntil(b"67890")).endswith(b"/|67890")
-
-
-async def test_a_handler_that_reads_is_told_when_the_caller_leaves_within_the_body() -> None:
-    reached, told = asyncio.Event(), asyncio.Event()
-
-    async def handle(incoming: Incoming) -> Incoming:
-        reached.set()
-        try:
-            while await incoming.read(BOUND):
-                pass
-        except (ClientGone, asyncio.CancelledError):
-            told.set()
-            raise
-        return await echo(incoming)
-
-    for framing in (b"Content-Length: 10\r\n\r\n12345", b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n"):
-        reached.clear()
-        told.clear()
-        async with serving(handle) as (port, refusals):
-            async with connected(port) as (_, writer):
-                writer.write(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing)
-                await reached.wait()
-            async with asyncio.timeout(BOUND):
-                await told.wait()
-            assert refusals == []
-
-
-async def test_a_handler_that_writes_is_told_that_nobody_is_there() -> None:
-    gone = asyncio.get_running_loop().create_future()
-
-    async def handle(incoming: Incoming) -> Incoming:
-        try:
-            while True:
-                incoming.write(bytes(65536))
-                await incoming.drain(BOUND)
-        except BaseException as error:
-            gone.set_result(error)
-            raise
-
-    async with serving(handle) as (port, _):
-        async with connected(port) as (reader, writer):
-            writer.write(GET)
-            await reader.readexactly(65536)
-        async with asyncio.timeout(BOUND):
-            assert isinstance(await gone, ClientGone | asyncio.CancelledError)
-
-
-@pytest.mark.threat("S41")
-async def test_a_caller_that_takes_nothing_is_cut_off() -> None:
-    gone = asyncio.get_running_loop().create_future()
-
-    async def handle(incoming: Incoming) -> Incoming:
-        try:
-            while True:
-                incoming.write(bytes(65536))
-                await incoming.drain(0.01)
-        except ClientGone:
-            gone.set_result(incoming.keep_open)
-        return incoming
-
-    async with serving(handle) as (port, _), connected(port) as (reader, writer):
-        writer.write(GET)
-        assert await gone is False
-        assert await was_reset(reader)
-
-
 async def test_a_handler_that_breaks_is_answered_for(caplog: pytest.LogCaptureFixture) -> None:
     async def handle(incoming: Incoming) -> Incoming:
         raise ValueError(f"{CANARY.text} {incoming.message.path}")
@@ -577,47 +494,3 @@ async def test_an_answer_is_readable_by_a_caller_that_is_still_sending() -> None
             writer.write(bytes(65536))
             await writer.drain()
         assert await reader.read() == b""
-
-
-async def test_lingering_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "LINGERING", 0.01)
-    async with serving() as (port, _), connected(port) as (reader, writer):
-        writer.write(b"no request\r\n\r\n")
-        assert is_refusal(await reader.read())
-        while not writer.transport.is_closing():  # the server's end is gone: writing fails
-            writer.write(b"x" * 4096)
-            await asyncio.sleep(0.001)
-
-
-async def test_an_interim_response_does_not_begin_the_final_one() -> None:
-    seen = []
-
-    async def handle(incoming: Incoming) -> Incoming:
-        incoming.write_interim(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-        seen.append(incoming.started)
-        await echo(incoming)
-        seen.append(incoming.started)
-        return incoming
-
-    async with serving(handle) as (port, _):
-        assert (await one_answer(port, GET)).status == 200
-    assert seen == [False, True]
-
-
-async def test_the_peer_and_the_end_of_the_request() -> None:
-    seen: list[tuple[str | None, bool]] = []
-    reached = asyncio.Event()
-
-    async def handle(incoming: Incoming) -> Incoming:
-        seen.append((incoming.peer, incoming.complete))
-        reached.set()
-        await echo(incoming)
-        seen.append((incoming.peer, incoming.complete))
-        return incoming
-
-    async with serving(handle) as (port, _), connected(port) as (reader, writer):
-        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1")
-        await reached.wait()
-        writer.write(b"2")
-        assert (await read_answer(reader)).body == b"/|12"
-    assert seen == [("127.0.0.1", False), ("127.0.0.1", True)]

@@ -1,0 +1,161 @@
+"""One request on a caller's connection, as a handler has it: what came, and a way to answer in bytes.
+
+It takes the place of both of aiohttp's objects, request and response: an upstream's fields pass as they came. How the
+connection goes on afterwards is ``server``'s.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError
+
+from sidecar.model.refusal import Kind, refuse
+from sidecar.tunnel import End
+
+#: After an answer that did not wait for the whole request, its rest is read for so long before the connection closes:
+#: closing at once could destroy the answer on its way (RFC 9112 §9.6).
+LINGERING: Final = 5.0
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class ClientGone(Exception):
+    """The caller's connection is closed; there is nobody to answer."""
+
+
+class Caller(Protocol):
+    """The connection that a request came on."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None: ...
+    @property
+    def peername(self) -> Any: ...
+    @property
+    def writing_paused(self) -> bool: ...
+    @property
+    def unread_behind(self) -> bool: ...
+    async def drained(self) -> None: ...
+    def hand_over(self) -> End: ...
+    def close(self) -> None: ...
+
+
+class Incoming:
+    """One request on a connection: its parsed head, its body to read, and its response to write.
+
+    started: true from the first byte of a final response on. keep_open: whether the connection may serve another
+    request afterwards. lingering: after the response, what still comes is read and dropped for a while. going: set
+    when the connection is to end soon: with its next response, or when whoever streams is ready to end.
+    """
+
+    __slots__ = ("_caller", "content", "going", "keep_open", "lingering", "message", "started")
+
+    def __init__(
+        self, message: RawRequestMessage, content: StreamReader, caller: Caller, *, going: asyncio.Event
+    ) -> None:
+        self.message = message
+        self.content = content
+        self.started = False
+        # After a message that asks for another protocol the parser drops what came with it: the next request.
+        self.keep_open = not (message.should_close or message.upgrade)
+        self.lingering = False
+        self.going = going
+        self._caller = caller
+
+    @property
+    def peer(self) -> str | None:
+        """The address of the connection's other end, None on a unix socket."""
+        name = self._caller.peername
+        return name[0] if isinstance(name, tuple) else None
+
+    @property
+    def may_switch(self) -> bool:
+        """Whether what comes behind this request was left unread, since it may be another protocol's."""
+        return self._caller.unread_behind
+
+    @property
+    def complete(self) -> bool:
+        """Whether the request has arrived to its end, if not all of it was read yet."""
+        return self.content.is_eof()
+
+    async def read(self, seconds: float) -> bytes:
+        """Return the next bytes of the request's body, ``b""`` at its end.
+
+        TimeoutError: nothing came for so long. Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller
+        left before its end.
+        """
+        content = self.content
+        try:
+            if (piece := content.read_nowait()) or content.is_eof():
+                return piece  # what is there needs no timer
+            async with asyncio.timeout(seconds):
+                return await content.readany()
+        except (PayloadAccessError, ConnectionError):
+            raise ClientGone from None
+        except (RequestPayloadError, HttpProcessingError):
+            raise refuse(Kind.INVALID_REQUEST, "The request's body is malformed.", close=True) from None
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of the final response. ClientGone: there is nobody to write to."""
+        transport = self._caller.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone
+        self.started = True
+        transport.write(data)
+
+    def write_interim(self, data: bytes) -> None:
+        """Write a 1xx response; the final one is still to come."""
+        self.write(data)
+        self.started = False
+
+    async def switch(self, head: bytes, seconds: float) -> End:
+        """Write the head of a 101, the last of HTTP, and hand the connection over as soon as it was taken.
+
+        Only where it ``may_switch``. ClientGone: as for ``drain``.
+        """
+        self.keep_open = False
+        self.write(head)
+        await self.drain(seconds)
+        return self._caller.hand_over()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until the caller has taken enough of what was written. ClientGone: it left, or did not in so long."""
+        if not self._caller.writing_paused:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._caller.drained()
+        except ConnectionError:
+            raise ClientGone from None
+        except TimeoutError:
+            self.cut()
+            raise ClientGone from None
+
+    def cut(self) -> None:
+        """Reset the connection, so that nobody takes what was written for a complete response."""
+        self.keep_open = False
+        transport = self._caller.transport
+        if transport is None:
+            return
+        # Without this the kernel would end the stream in order, as if a body without a length were complete.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
+
+    async def linger(self) -> None:
+        """Wait until the caller has seen a last response and leaves, or for ``LINGERING`` seconds."""
+        if self._caller.transport is None:
+            return
+        self._caller.close()
+        if self._caller.transport.can_write_eof():
+            with suppress(OSError):  # the caller may have left a moment ago
+                self._caller.transport.write_eof()
+        await asyncio.sleep(LINGERING)  # ends early, by being cancelled, when the connection is closed
+
+    # What aiohttp's protocol asks of a request.
+
+    def _cancel(self, exc: BaseException) -> None:
+        self.content.set_exception(exc)
