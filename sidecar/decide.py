@@ -15,6 +15,8 @@ from sidecar.model.refusal import Kind, Oversize, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Preflight, Route
 from sidecar.model.tokens import Subject
+from sidecar.observe.spans import Step
+from sidecar.observe.tracing import Trace
 from sidecar.policy import allow, allow_actor
 from sidecar.routing.conditions import preflight_method
 from sidecar.snapshot import Snapshot
@@ -23,16 +25,21 @@ from sidecar.snapshot import Snapshot
 Exchange = Callable[[Plan, Subject | None, RequestHead], Awaitable[Grant | None]]
 
 
-async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -> Decision:
+async def decide(
+    request: RequestHead, snapshot: Snapshot, exchange: Exchange, *, trace: Trace | None = None
+) -> Decision:
     """Return what becomes of a request: a route and a token to forward it with, or a refusal and how far it came.
 
-    It never raises but for cancellation. Nothing may leave under a decision that has a refusal.
+    trace: told of each step that begins. It never raises but for cancellation. Nothing may leave under a decision that
+    has a refusal.
     """
     route: Route | None = None
     preflight = websocket = False
     subject: Subject | None = None
     ingress = snapshot.listeners[request.listener].direction is Direction.INGRESS
     try:
+        if trace is not None:
+            trace.step(Step.MATCH)
         route = snapshot.table.match(request)
         _fits(request, route)
         if preflight := request.method == "OPTIONS" and preflight_method(request) is not None:
@@ -53,10 +60,14 @@ async def decide(request: RequestHead, snapshot: Snapshot, exchange: Exchange) -
                 drop_cookies=route.upstream.drop_cookies,
             )
             left_behind = (needle(credential.token.encode()),)
+            if trace is not None:
+                trace.step(Step.VERIFY)
             subject = await snapshot.verifier.verify(credential, route.subject.issuers)
             allow(route.subject, subject, snapshot.verifier.clock.wall())
         if preflight or route.exchange is None:
             return Decision(route, preflight=preflight, websocket=websocket, left_behind=left_behind)
+        if trace is not None:
+            trace.step(Step.EXCHANGE)
         plan = snapshot.plan(route, subject)
         if subject is not None and plan.subject is None and "may_act" in subject.claims:
             allow_actor(subject, await plan.next_actor(request))

@@ -23,6 +23,7 @@ def findings(root: Part) -> Iterator[Finding]:
     yield from listeners.findings(root)
     if root["receipts"]["subject"].value == "hashed" and "subject_key_file" not in root["receipts"]:
         yield root["receipts"]["subject_key_file"].finding("missing; hashed subjects need a key")
+    yield from _tracing(root["gateway"]["tracing"])
     for _, issuer in root["trusted_issuers"].members():
         yield from _issuer(issuer)
     for _, server in root["authorization_servers"].members():
@@ -32,6 +33,18 @@ def findings(root: Part) -> Iterator[Finding]:
         yield from _upstream(route["upstream"])
         yield from _subject(root, route)
         yield from _cors(route)
+
+
+def _tracing(tracing: Part) -> Iterator[Finding]:
+    endpoint = tracing["otlp_endpoint"]
+    yield from _plain_http(endpoint, tracing)
+    yield from _key_pair(tracing["tls"])
+    yield from _proxy(tracing, [endpoint])
+    url = endpoint.read(addresses.url)
+    if url is not None and "?" in (endpoint.text or ""):
+        yield endpoint.finding("should have no query: /v1/traces is added to it")
+    if url is not None and not url.secure and "tls" in tracing:
+        yield tracing["tls"].finding("has no effect without an https URL")
 
 
 def _issuer(issuer: Part) -> Iterator[Finding]:

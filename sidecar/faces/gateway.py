@@ -29,6 +29,8 @@ from sidecar.model.refusal import Kind, Refusal, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Preflight, Route
 from sidecar.observe.journal import Journal
+from sidecar.observe.spans import Step
+from sidecar.observe.tracing import Trace
 from sidecar.routing.conditions import methods_of
 from sidecar.snapshot import Snapshot
 from sidecar.upstream.response import Response
@@ -56,7 +58,7 @@ class Passage:
 
     read: its head was looked at, which an overloaded gateway does not do. request: the head, once it is accepted.
     question: the head that came in its place, where a proxy asks about it; the answer is to that one.
-    forwarded: something may have reached the upstream. status: what the caller was answered.
+    forwarded: something may have reached the upstream. status: what the caller was answered. trace: where it is traced.
     """
 
     incoming: Incoming
@@ -70,6 +72,7 @@ class Passage:
     refusal: Refusal | None = None
     forwarded: bool = False
     status: int = CLIENT_LEFT
+    trace: Trace | None = None
     _own_id: str = ""
 
     @property
@@ -154,7 +157,9 @@ class Gateway:
         passage.read = True
         try:
             passage.request = request = self._accept(passage)
-            passage.decision = await decide(request, passage.snapshot, self._exchanger.obtain)
+            if (tracer := passage.snapshot.tracer) is not None:
+                passage.request, passage.trace = request, _ = tracer.begin(request, passage.began)
+            passage.decision = await decide(request, passage.snapshot, self._exchanger.obtain, trace=passage.trace)
             if passage.decision.refusal is not None:
                 raise Refused(passage.decision.refusal)
             return await self._go_on(passage, request, passage.decision)
@@ -234,7 +239,11 @@ class Gateway:
         sent = self._now()
         pool, issued = passage.snapshot.pools[route.name], _issued(passage.decision)
         offer = offer_of(request.named) if passage.decision.websocket else None
+        if passage.trace is not None:
+            passage.trace.step(Step.UPSTREAM)
         response = await send(passage.incoming, request, upload, pool, head, issued=issued, offer=offer)
+        if passage.trace is not None:
+            passage.trace.rest(response.status)
         self._journal.metrics.route(route.name).upstream_duration.observe(self._now() - sent)
         return response
 
@@ -310,6 +319,8 @@ class Gateway:
             self._journal.turned_away(refusal)
         elif passage.forwarded and request is not None:
             self._journal.used(request, decision, passage.status, duration)
+        if passage.trace is not None:
+            passage.trace.finish(method, decision, refusal, passage.status)
 
 
 def _end_if_going(incoming: Incoming) -> None:

@@ -174,6 +174,10 @@ class PeerClient:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         return await self._request("POST", url, {**form, **headers}, urlencode(pairs).encode(), MAX_REPLY_BYTES)
 
+    async def post_json(self, url: str, body: bytes) -> Reply:
+        """Send a JSON text and return the reply, of at most 64 KiB."""
+        return await self._request("POST", url, {"Content-Type": "application/json"}, body, MAX_REPLY_BYTES)
+
     async def document(self, url: str) -> dict[str, Any]:
         """Fetch a JSON object of at most 1 MiB. PeerReplyUnusable: also where the status is not 200."""
         reply = await self._request("GET", url, {}, None, MAX_DOCUMENT_BYTES)

@@ -115,6 +115,9 @@ class Metrics:
         self.receipts_dropped = Counter(
             "token_sidecar_receipts_dropped", "Receipts that were never written.", registry=registry
         )
+        self.spans = Counter(
+            "token_sidecar_spans", "Spans of traces, by what became of them.", ("outcome",), registry=registry
+        )
         self.event_loop_lag = Gauge(
             "token_sidecar_event_loop_lag_seconds", "Worst lag of the event loop, last 15 seconds.", registry=registry
         )

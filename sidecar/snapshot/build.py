@@ -26,6 +26,7 @@ from sidecar.model.tokens import Subject
 from sidecar.oauth.probe import Probe
 from sidecar.oauth.server import AuthorizationServer
 from sidecar.observe.metrics import Metrics
+from sidecar.observe.tracing import Tracer
 from sidecar.rotation import Rotation
 from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
@@ -34,6 +35,7 @@ from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.peers import Peers, compile_peers
 from sidecar.snapshot.routes import compile_route
+from sidecar.snapshot.tracing import compile_tracing
 from sidecar.snapshot.ways import watched_tls
 from sidecar.snapshot.workload import compile_workload_tokens, lifetimes_of
 from sidecar.tls import ServerTLS
@@ -49,7 +51,8 @@ class Snapshot:
     route and trusted issuer, where the issuer chooses the authorization server. servers: by name.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``. workload_headers: those of them that trusted
     hops put tokens of ours into.
-    probes: by peer. in_use: entered by whoever decides on a request, until the head of its response is there.
+    probes: by peer. tracer: None where requests are not traced. in_use: entered by whoever decides on a request, until
+    the head of its response is there.
     """
 
     listeners: Mapping[str, Listener]
@@ -67,6 +70,7 @@ class Snapshot:
     trusted_proxies: Sequence[Network]
     parts: Parts = field(repr=False)
     probes: Mapping[str, Probe] = field(repr=False)
+    tracer: Tracer | None = field(default=None, repr=False)
     in_use: InUse = field(default_factory=InUse, repr=False)
 
     def trusts(self, peer: str | None) -> bool:
@@ -144,6 +148,7 @@ def build(
         loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)
     ]
     pools = _pools(loaded, compiled, clock, rotation, parts, problems)
+    tracer = compile_tracing(loaded, metrics, rotation, parts, problems, clock)
     if problems:
         raise ConfigError(problems)
     parts.settle()
@@ -169,6 +174,7 @@ def build(
         trusted_proxies=trusted_proxies,
         parts=parts,
         probes=peers.probes,
+        tracer=tracer,
     )
 
 

@@ -57,7 +57,7 @@ class Ways:
     def way(
         self,
         path: Path,
-        section: schema.TrustedIssuer | schema.AuthorizationServer,
+        section: schema.TrustedIssuer | schema.AuthorizationServer | schema.Tracing,
         tls: TLS,
         places: Sequence[str | None],
     ) -> Way:

@@ -7,6 +7,7 @@ from tests.config.conftest import Workshop, put
 ISSUER = "trusted_issuers.corp"
 SERVER = "authorization_servers.corp"
 ROUTE = "routes.0"
+TRACING = "gateway.tracing"
 
 
 def wrong(workshop: Workshop, **values: object) -> dict[str, str]:
@@ -140,6 +141,7 @@ PLAIN = "plain http to another machine; use https, or say allow_plain_http: true
         (SERVER, "discovery_url"),
         (SERVER, "token_endpoint"),
         (f"{ROUTE}.upstream", "url"),
+        (TRACING, "otlp_endpoint"),
     ],
 )
 def test_plain_http_stays_on_this_machine(workshop: Workshop, section: str, name: str) -> None:
@@ -200,10 +202,10 @@ def test_a_secret_comes_from_one_place(workshop: Workshop, method: str) -> None:
     }
 
 
-@pytest.mark.parametrize("section", [ISSUER, SERVER, f"{ROUTE}.upstream"])
+@pytest.mark.parametrize("section", [ISSUER, SERVER, f"{ROUTE}.upstream", TRACING])
 def test_certificate_and_key_come_together(workshop: Workshop, section: str) -> None:
     workshop.file("pem")
-    change: dict[str, object] = {f"{ROUTE}.upstream.url": "https://a"}
+    change: dict[str, object] = {f"{ROUTE}.upstream.url": "https://a", f"{TRACING}.otlp_endpoint": "https://a"}
     path = f"{section}.tls"
     assert wrong(workshop, **change, **{path: {"cert_file": "pem"}}) == {
         f"{path}.cert_file": "needs key_file beside it"
@@ -215,6 +217,16 @@ def test_certificate_and_key_come_together(workshop: Workshop, section: str) -> 
 def test_tls_needs_https(workshop: Workshop) -> None:
     path = f"{ROUTE}.upstream.tls"
     assert wrong(workshop, **{path: {"server_name": "a"}}) == {path: "has no effect without an https URL"}
+    tracing = {"otlp_endpoint": "http://127.0.0.1:4318", "tls": {"server_name": "a"}}
+    assert wrong(workshop, **{TRACING: tracing}) == {f"{TRACING}.tls": "has no effect without an https URL"}
+
+
+def test_a_collector_is_a_place_to_add_a_path_to(workshop: Workshop) -> None:
+    for url in ("https://collector.example", "https://collector.example/tenant/a/", "http://localhost:4318"):
+        assert wrong(workshop, **{f"{TRACING}.otlp_endpoint": url}) == {}
+    assert wrong(workshop, **{f"{TRACING}.otlp_endpoint": "https://collector.example/x?y"}) == {
+        f"{TRACING}.otlp_endpoint": "should have no query: /v1/traces is added to it"
+    }
 
 
 def test_a_route_matches_a_path_or_a_prefix(workshop: Workshop) -> None:
@@ -326,7 +338,9 @@ def test_a_proxy_is_http_and_nothing_else(workshop: Workshop, peer: str, proxy: 
         assert "secret" not in found[f"{peer}.proxy_url"]
 
 
-@pytest.mark.parametrize(("peer", "key"), [(ISSUER, "jwks_uri"), (SERVER, "token_endpoint")])
+@pytest.mark.parametrize(
+    ("peer", "key"), [(ISSUER, "jwks_uri"), (SERVER, "token_endpoint"), (TRACING, "otlp_endpoint")]
+)
 def test_a_proxy_elsewhere_reads_no_plain_http(workshop: Workshop, peer: str, key: str) -> None:
     plain = {f"{peer}.{key}": "http://127.0.0.1:9/x"}
     assert wrong(workshop, **plain, **{f"{peer}.proxy_url": "http://127.0.0.1:3128"}) == {}

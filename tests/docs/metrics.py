@@ -42,7 +42,7 @@ LABELS: Final[Mapping[str, str]] = {
     "reason": "of refusals: the [kind](errors.md). Of evictions: `size`, `expired`, `replaced`, or `refused` by its "
     "upstream",
     "outcome": "of exchanges: `success`, or the [kind](errors.md) that the failure is. Of approvals: `allowed`, or the "
-    "kind. Of reads: `success`, `failure`",
+    "kind. Of reads: `success`, `failure`. Of spans: `exported`, `dropped`",
     "result": f"of lookups: {_words(CacheResult)}. Of tokens that an upstream refused: {_words(TokenRefusal)}",
     "state": "`active`: a request has it. `idle`: kept for the next one",
     "authorization_server": "its name in the configuration",

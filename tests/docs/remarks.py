@@ -77,6 +77,10 @@ ask for certificates (`tls.client_ca_file`).
 After SIGTERM, `/readyz` says no at once. For `delay`, new connections are still taken, until whoever balances the load
 has noticed. Then requests that run have `grace` to end. Give the process at least the sum of both before it is killed.
 """,
+    "gateway.tracing": """
+[Tracing](tracing.md) says which requests are traced, and what spans there are. The token of `bearer_file` is sent to
+the origin of `otlp_endpoint` alone.
+""",
     "admin": """
 It answers `/livez`, `/readyz`, `/metrics`, `/status` and, with a [page for people](status-page.md), `/`; it changes
 nothing. Ready means: configuration loaded, listeners bound, not draining. It does not depend on the authorization

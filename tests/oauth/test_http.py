@@ -49,6 +49,13 @@ async def post(peer: RawPeer, **settings: Any) -> Reply:
         return await client.post_form(peer.url, [("a", "b")], {})
 
 
+async def test_a_json_text_is_sent_as_it_is() -> None:
+    async with raw_peer(reply(200, {})) as peer, client_for() as client:
+        await client.post_json(peer.url, b'{"a":"\\u00fc"}')
+        assert peer.seen[0].body == b'{"a":"\\u00fc"}'
+        assert peer.seen[0].value("content-type") == "application/json"
+
+
 async def failure(peer: RawPeer, **settings: Any) -> PeerError:
     with pytest.raises(PeerError) as caught:
         await post(peer, **settings)

@@ -36,6 +36,7 @@ CONTRACT = {
     "config_include_successful": {"include"},
     "secret_reloads_total": {"secret", "outcome"},
     "receipts_dropped_total": set(),
+    "spans_total": {"outcome"},
     "event_loop_lag_seconds": set(),
     "build_info": {"version", "python", "aiohttp"},
 }

@@ -18,4 +18,5 @@ def touched(version: str = "1.2.3") -> Metrics:
     metrics.jwks_refreshes.labels("corp", "success").inc()
     metrics.cache_evictions.labels("full").inc()
     metrics.secret_reloads.labels("corp", "success").inc()
+    metrics.spans.labels("exported").inc()
     return metrics

@@ -22,6 +22,7 @@ from sidecar.config.schema.servers import (
     TrustedIssuer,
     WorkloadToken,
 )
+from sidecar.config.schema.tracing import Tracing
 
 __all__ = [
     "Admin",
@@ -50,6 +51,7 @@ __all__ = [
     "SecretClientAuth",
     "SecretJWTClientAuth",
     "Subject",
+    "Tracing",
     "TrustedIssuer",
     "Upstream",
     "WorkloadToken",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from sidecar.config.schema.base import Section, key, section
+from sidecar.config.schema.tracing import Tracing
 from sidecar.config.schema.types import (
     Count,
     Duration,
@@ -75,6 +76,7 @@ class Gateway(Section):
     )
     keepalive_timeout: PositiveDuration = key("A connection without a request is closed after this.", default="75s")
     drain: Drain = key("How a stop goes.", default={})
+    tracing: Tracing | None = key("Traces of requests; null: none, at no cost.", default=None)
 
 
 @section
