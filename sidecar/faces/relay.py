@@ -76,11 +76,15 @@ async def return_response(
         if not response.has_body:
             incoming.write(head)
             return
+        if (body := response.whole()) is not None:  # as most are: nothing to wait for, nothing that piles up
+            incoming.write(head, encode_chunk(body) + LAST_CHUNK if chunked else body)
+            await incoming.drain(idle)
+            return
         if not response.buffered:
             incoming.write(head)  # the body may be long in coming: an event stream's head must not wait for it
             head = b""
         while piece := await response.read():
-            incoming.write(head + (encode_chunk(piece) if chunked else piece))
+            incoming.write(head, encode_chunk(piece) if chunked else piece)
             head = b""
             await incoming.drain(idle)
         if chunked or head:

@@ -42,29 +42,45 @@ class Upload:
         if not self.present:
             return None
         self._begin = 0
-        return Body(self._read, self._length)
+        return Body(self._read, self._length, self._ready)
+
+    def _ready(self) -> bytes | None:
+        """Return what ``_read`` would, where it is there already."""
+        if (again := self._kept_piece()) is not None:
+            return again
+        piece = self._incoming.read_ready()
+        return None if piece is None else self._passed(piece)
 
     async def _read(self) -> bytes:
         """Return the next bytes: what was kept, then what comes.
 
         Refused: it stalled (REQUEST_TIMEOUT), is too large, or is malformed. ClientGone: the caller left.
         """
-        kept = self._kept
-        if kept is not None and self._begin < len(kept):
-            self._begin += 1
-            return kept[self._begin - 1]
+        if (again := self._kept_piece()) is not None:
+            return again
         try:
             piece = await self._incoming.read(self._upstream.send_idle)
         except TimeoutError:
             raise refuse(Kind.REQUEST_TIMEOUT, "The request's body stalled.", close=True) from None
+        return self._passed(piece)
+
+    def _kept_piece(self) -> bytes | None:
+        """The next of what was kept, when the body is sent again."""
+        if self._kept is None or self._begin >= len(self._kept):
+            return None
+        self._begin += 1
+        return self._kept[self._begin - 1]
+
+    def _passed(self, piece: bytes) -> bytes:
+        """Hold a piece that came against the limit, keep it where it may be needed again, and return it."""
         self._taken += len(piece)
         most = self._upstream.max_body_bytes
         if most is not None and self._taken > most:
             raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY, close=True)
-        if kept is not None:
+        if self._kept is not None:
             if self._taken > KEPT:
                 self._kept = None
             elif piece:
-                kept.append(piece)
+                self._kept.append(piece)
                 self._begin += 1
         return piece

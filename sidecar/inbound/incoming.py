@@ -15,13 +15,16 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError
 
-from sidecar.model.refusal import Kind, refuse
+from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.tunnel import End
 
 #: After an answer that did not wait for the whole request, its rest is read for so long before the connection closes:
 #: closing at once could destroy the answer on its way (RFC 9112 §9.6).
 LINGERING: Final = 5.0
+#: Bytes that are handed on as they are; to copy fewer behind a head is cheaper than another buffer to write.
+LARGE: Final = 16 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
+_BROKEN_BODIES: Final = (PayloadAccessError, ConnectionError, RequestPayloadError, HttpProcessingError)
 
 
 class ClientGone(Exception):
@@ -82,30 +85,42 @@ class Incoming:
         """Whether the request has arrived to its end, if not all of it was read yet."""
         return self.content.is_eof()
 
+    def read_ready(self) -> bytes | None:
+        """Return the bytes of the request's body that are there, ``b""`` at its end, None where none came yet.
+
+        Raises as ``read`` does.
+        """
+        content = self.content
+        try:
+            piece: bytes = content.read_nowait()
+        except _BROKEN_BODIES as error:
+            raise _broken(error) from None
+        return piece if piece or content.is_eof() else None
+
     async def read(self, seconds: float) -> bytes:
         """Return the next bytes of the request's body, ``b""`` at its end.
 
         TimeoutError: nothing came for so long. Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller
         left before its end.
         """
-        content = self.content
+        if (ready := self.read_ready()) is not None:
+            return ready  # what is there needs no timer
         try:
-            if (piece := content.read_nowait()) or content.is_eof():
-                return piece  # what is there needs no timer
             async with asyncio.timeout(seconds):
-                return await content.readany()
-        except (PayloadAccessError, ConnectionError):
-            raise ClientGone from None
-        except (RequestPayloadError, HttpProcessingError):
-            raise refuse(Kind.INVALID_REQUEST, "The request's body is malformed.", close=True) from None
+                return await self.content.readany()
+        except _BROKEN_BODIES as error:
+            raise _broken(error) from None
 
-    def write(self, data: bytes) -> None:
-        """Write bytes of the final response. ClientGone: there is nobody to write to."""
+    def write(self, data: bytes, more: bytes = b"") -> None:
+        """Write bytes of the final response, ``more`` behind the others. ClientGone: there is nobody to write to."""
         transport = self._caller.transport
         if transport is None or transport.is_closing():
             raise ClientGone
         self.started = True
-        transport.write(data)
+        if not data or len(more) < LARGE:
+            transport.write(data + more)
+        else:
+            transport.writelines((data, more))
 
     def write_interim(self, data: bytes) -> None:
         """Write a 1xx response; the final one is still to come."""
@@ -159,3 +174,10 @@ class Incoming:
 
     def _cancel(self, exc: BaseException) -> None:
         self.content.set_exception(exc)
+
+
+def _broken(error: Exception) -> ClientGone | Refused:
+    """What a body that breaks off means: its sender is gone, or has sent what is none."""
+    if isinstance(error, PayloadAccessError | ConnectionError):
+        return ClientGone()
+    return refuse(Kind.INVALID_REQUEST, "The request's body is malformed.", close=True)

@@ -16,7 +16,7 @@ from sidecar.model.request import by_name
 from sidecar.model.route import Upstream
 from sidecar.tls import ended_properly
 from sidecar.tunnel import End
-from sidecar.upstream.body import Body, send_body
+from sidecar.upstream.body import Body, Outgoing
 from sidecar.upstream.decoders import Decoder, decoder_for
 from sidecar.upstream.errors import Phase, UpstreamError, UpstreamTimeout, UpstreamTruncated, UpstreamUnavailable
 from sidecar.upstream.head import Fields, HeadReader, ResponseHead
@@ -53,7 +53,7 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """A connection, from being made to being closed."""
+    """A connection, from being made to being ``closed``, or about to be. heard: see ``request``. full: see ``Sink``."""
 
     def __init__(self, limits: Upstream, clock: Clock, owner: Owner) -> None:
         self._loop = asyncio.get_running_loop()
@@ -64,19 +64,19 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._head_reader = HeadReader()
         self._stage = Stage.IDLE
-        self._closed = False
+        self.closed = False
         self._phase: Phase | None = None  # what the watch is on; None: resting
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None  # of ``request``, for a head
         self._drained: asyncio.Future[None] | None = None  # of the upload, for room to write
-        self._write_paused = False
+        self.full = False
         self._unsent = 0
         self._method = ""
         self._sent = False
         self._sending = False
         self._delivered = False
         self._persistent = False
-        self._interim = Interim()
+        self._interim: Interim | None = None  # most requests have none
         self._offer: Offer | None = None
         self._response: Response | None = None
         self._decoder: Decoder | None = None
@@ -101,21 +101,22 @@ class Connection(asyncio.Protocol):
         ``on_informational`` raise. When it raises, also when cancelled, the connection is closed; ``heard`` tells
         whether a byte of an answer came.
         """
-        if self._closed or self._transport.is_closing():
+        if self.closed or self._transport.is_closing():
             raise UpstreamUnavailable("the upstream closed the connection before a request")
         self._method = method
         self._stage = Stage.HEAD
         self._sent = body is None or body.length == 0
-        self._interim, self._offer = Interim(), offer
+        self._interim, self._offer = None, offer
         self.heard = self._delivered = False
         self._transport.write(head)
         self._expect_response()
         try:
-            if body is None:
+            outgoing = Outgoing(body, self) if body is not None else None
+            if outgoing is None or outgoing.send_ready():
                 response = await self._final_response(on_informational)
             else:
                 self._sending = True
-                upload = self._loop.create_task(self._upload(body))
+                upload = self._loop.create_task(self._upload(outgoing))
                 try:
                     response = await self._final_response(on_informational)
                 finally:
@@ -129,23 +130,18 @@ class Connection(asyncio.Protocol):
         return response
 
     @property
-    def closed(self) -> bool:
-        """Whether it is closed, or about to be."""
-        return self._closed
-
-    @property
     def fit(self) -> bool:
         """Whether a request may be sent on it now: open, and not a byte waiting to be received.
 
         The socket itself is asked, since bytes may have come that the loop has not seen yet; whatever they are, they
         can't be the answer to a request that was not sent.
         """
-        return not self._closed and not self._transport.is_closing() and not self._poll.poll(0)
+        return not self.closed and not self._transport.is_closing() and not self._poll.poll(0)
 
     @property
     def reusable(self) -> bool:
         """Whether its last response left it in a state for another request."""
-        return self._stage is Stage.IDLE and not self._closed
+        return self._stage is Stage.IDLE and not self.closed
 
     def rest(self, seconds: float) -> None:
         """Be idle for at most so long; then, or at the first byte or end that comes, close."""
@@ -154,8 +150,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, dropping what was not sent. May be called at any time."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._watch.cancel()
             self._transport.abort()
 
@@ -167,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if self._closed:
+        if self.closed:
             return
         self.heard = True
         try:
@@ -203,11 +199,11 @@ class Connection(asyncio.Protocol):
         self._owner.lost(self)
 
     def pause_writing(self) -> None:
-        self._write_paused = True
+        self.full = True
 
     def resume_writing(self) -> None:
-        self._write_paused = False
-        self._wake_upload()
+        self.full = False
+        _wake(self._drained)
 
     # What a response asks for.
 
@@ -230,12 +226,17 @@ class Connection(asyncio.Protocol):
 
     # What the upload asks for.
 
-    async def send(self, data: bytes, *, last: bool) -> None:
+    def put(self, data: bytes, *, last: bool) -> None:
         if self._stage is not Stage.HEAD or self._transport.is_closing():
             raise UpstreamUnavailable("the upstream takes no more of the request body")
         self._transport.write(data)
         self._sent = last
-        if self._write_paused:
+        if last:
+            self._expect_response()
+
+    async def send(self, data: bytes, *, last: bool) -> None:
+        self.put(data, last=last)
+        if self.full:
             self._unsent = self._transport.get_write_buffer_size()
             self._drained = self._loop.create_future()
             self._expect(Phase.SEND, self._limits.send_idle)
@@ -265,9 +266,9 @@ class Connection(asyncio.Protocol):
             finally:
                 self._waiter = None
 
-    async def _upload(self, body: Body) -> None:
+    async def _upload(self, outgoing: Outgoing) -> None:
         try:
-            await send_body(body, self)
+            await outgoing.send()
         except BaseException as error:  # noqa: BLE001  # raised again by request, if it still wants the body sent
             if self._sending and self._response is None:  # an early response wins
                 self._fail(error)
@@ -285,12 +286,14 @@ class Connection(asyncio.Protocol):
             if head.status >= 200:
                 self._begin_response(head, data)
                 return
+            if self._interim is None:
+                self._interim = Interim()
             self._interim.take(self._method, head)
             if head.status == 101:
                 self._switch(head, data)
                 return
             if self._interim:
-                self._wake_request()
+                _wake(self._waiter)
             if not data:
                 return
 
@@ -306,7 +309,7 @@ class Connection(asyncio.Protocol):
         self._stage = Stage.SWITCHED
         end = End(self._transport, self, data, is_server=True)
         self._response = Response(head, None, has_body=False, source=self, tunnel=end)
-        self._wake_request()
+        _wake(self._waiter)
 
     def _begin_response(self, head: ResponseHead, data: bytes) -> None:
         framing = response_framing(self._method, head.status, head.version, head.fields)
@@ -322,7 +325,7 @@ class Connection(asyncio.Protocol):
                 self._receive_body(data)
         else:
             self._end_body(excess=bool(data))
-        self._wake_request()
+        _wake(self._waiter)
 
     def _receive_body(self, data: bytes) -> None:
         decoder, response = self._decoder, self._response
@@ -349,8 +352,8 @@ class Connection(asyncio.Protocol):
         self.abort()
         if self._stage is Stage.BODY:
             self._end(error if isinstance(error, UpstreamError) else UpstreamTruncated("the connection was given up"))
-        self._wake_upload()
-        self._wake_request()
+        _wake(self._drained)
+        _wake(self._waiter)
 
     def _end(self, error: UpstreamError | None) -> None:
         self._stage = Stage.ENDED
@@ -389,10 +392,7 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(UpstreamTimeout(self._phase))
 
-    def _wake_request(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
-    def _wake_upload(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -88,7 +88,8 @@ class Pool:
         RequestBodyMismatch; and whatever the body's source or ``on_informational`` raise. When it raises, also when
         cancelled, nothing of the request is left.
         """
-        await self._slots.acquire()
+        if not self._slots.take():
+            await self._slots.acquire()
         try:
             kept = self._take_idle()
             if kept is not None:

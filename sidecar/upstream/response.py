@@ -79,6 +79,16 @@ class Response:
         """Bytes received and not read yet, and what keeping them costs."""
         return self._buffered
 
+    def whole(self) -> bytes | None:
+        """Return all that is left of the body where its end has come already, None where there is more to wait for."""
+        if self._source is not None or self._error is not None:
+            return None
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._buffered = 0
+        return body
+
     async def read(self) -> bytes:
         """Return the next bytes of the body as soon as there are any, and ``b""`` at its end.
 

@@ -20,13 +20,19 @@ class Slots:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self.used = 0
 
+    def take(self) -> bool:
+        """Take a slot; False where none is free, and one has to be waited for."""
+        if self.used >= self._limit:
+            return False
+        self.used += 1
+        return True
+
     async def acquire(self) -> None:
         """Take a slot, waiting for at most ``patience`` seconds.
 
         UpstreamOverloaded: none became free. When this raises, also when cancelled, no slot was taken.
         """
-        if self.used < self._limit:
-            self.used += 1
+        if self.take():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)

@@ -26,6 +26,9 @@ class Pieces:
             raise TimeoutError
         return piece
 
+    def read_ready(self) -> bytes | None:
+        return None
+
 
 def upload(*pieces: bytes | None, keep: bool = True, length: int | None = 5, **limits: Any) -> Upload:
     incoming = cast(Incoming, Pieces(*pieces))
@@ -91,3 +94,25 @@ async def test_one_that_stalls() -> None:
     with pytest.raises(Refused) as caught:
         await read(upload(b"12", None, send_idle=0.01))
     assert (caught.value.refusal.kind, caught.value.refusal.close) == (Kind.REQUEST_TIMEOUT, True)
+
+
+class Ready(Pieces):
+    """All pieces are there already; None is one that has to be waited for."""
+
+    def read_ready(self) -> bytes | None:
+        return self._left.pop(0) if self._left else b""
+
+
+async def test_what_is_there_already_is_kept_and_bounded_as_what_is_waited_for() -> None:
+    body = Upload(cast(Incoming, Ready(b"abc", b"de")), request(content_length=5), upstream(), keep=True)
+    for _ in range(2):  # the second time it is what was kept
+        sent = body.body()
+        assert sent is not None
+        assert [sent.ready(), sent.ready(), sent.ready()] == [b"abc", b"de", b""]
+        assert body.whole
+    limited = Upload(cast(Incoming, Ready(b"x" * 6)), request(content_length=6), upstream(max_body_bytes=5), keep=True)
+    sent = limited.body()
+    assert sent is not None
+    with pytest.raises(Refused) as caught:
+        sent.ready()
+    assert (caught.value.refusal.kind, caught.value.refusal.oversize) == (Kind.TOO_LARGE, Oversize.BODY)

@@ -137,3 +137,17 @@ async def test_a_cancelled_read_closes() -> None:
     await asyncio.wait((reading,))
     assert reading.cancelled()
     assert source.asked == ["expect", "cut"]
+
+
+async def test_a_whole_body_is_taken_at_once_and_only_a_whole_one() -> None:
+    response = FakeSource().response
+    response.feed(b"abc")
+    assert response.whole() is None
+    response.feed(b"de")
+    response.end(None)
+    assert response.whole() == b"abcde"
+    assert (response.buffered, await response.read()) == (0, b"")
+    cut = FakeSource().response
+    cut.feed(b"abc")
+    cut.end(UpstreamTruncated("cut"))
+    assert cut.whole() is None

@@ -124,3 +124,11 @@ async def test_no_slot_is_lost_or_made_whatever_is_cancelled() -> None:
     assert slots.used == 0
     assert most == 3
     assert sum(not task.cancelled() for task in tasks) > 0
+
+
+def test_a_slot_is_taken_at_once_where_one_is_free() -> None:
+    slots = Slots(1, 0.001)
+    assert [slots.take(), slots.take()] == [True, False]
+    slots.release()
+    assert slots.take()
+    assert slots.used == 1
