@@ -335,6 +335,10 @@ class App:
             authorization_servers=self.config.authorization_servers,
             trusted_issuers=self.config.trusted_issuers,
         )
+        self.metrics.define_approvals(
+            [(route.approval.by, name) for name, route in self.snapshot.routes.items() if route.approval is not None],
+            self.config.approvers,
+        )
 
     def _upstream_connections(self) -> Iterator[tuple[str, str, int]]:
         for route, pool in self.snapshot.pools.items():

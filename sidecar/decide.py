@@ -1,4 +1,4 @@
-"""The life of a request up to the upstream's door: match → take → verify → allow → exchange.
+"""The life of a request up to the upstream's door: match → take → verify → allow → approve → exchange.
 
 One function over plain values. The gateway forwards what it decides and ``sidecar explain`` tells it, so they can never
 disagree. A step that is not visible here is in the wrong place.
@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from sidecar.caller.take import needle, needles, refuse_second_place, take
 from sidecar.exchange.plan import Plan
 from sidecar.inbound.handshake import asks_for_websocket, check_handshake, comes_from_elsewhere
+from sidecar.model.approval import Approval, ApprovalPolicy
 from sidecar.model.decision import Decision, Grant
 from sidecar.model.listener import Direction
+from sidecar.model.operation import Operation
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Preflight, Route
@@ -22,20 +24,30 @@ from sidecar.routing.conditions import preflight_method
 from sidecar.snapshot import Snapshot
 
 #: Comes by a token for the upstream; ``explain`` passes one that asks nobody and returns None.
-Exchange = Callable[[Plan, Subject | None, RequestHead], Awaitable[Grant | None]]
+Exchange = Callable[[Plan, Subject | None, RequestHead, Approval | None], Awaitable[Grant | None]]
+#: Comes by what an approver says; ``explain`` passes one that asks nobody.
+Approve = Callable[[ApprovalPolicy, Plan, Subject | None, RequestHead, Operation | None], Awaitable[Approval]]
 
 
 async def decide(
-    request: RequestHead, snapshot: Snapshot, exchange: Exchange, *, trace: Trace | None = None
+    request: RequestHead,
+    snapshot: Snapshot,
+    exchange: Exchange,
+    *,
+    approve: Approve | None = None,
+    operation: Operation | None = None,
+    trace: Trace | None = None,
 ) -> Decision:
     """Return what becomes of a request: a route and a token to forward it with, or a refusal and how far it came.
 
+    approve: None: the snapshot's approvers are asked. operation: what a tool server is asked to do, where it is known.
     trace: told of each step that begins. It never raises but for cancellation. Nothing may leave under a decision that
     has a refusal.
     """
     route: Route | None = None
     preflight = websocket = False
     subject: Subject | None = None
+    approval: Approval | None = None
     ingress = snapshot.listeners[request.listener].direction is Direction.INGRESS
     try:
         if trace is not None:
@@ -66,18 +78,29 @@ async def decide(
             allow(route.subject, subject, snapshot.verifier.clock.wall())
         if preflight or route.exchange is None:
             return Decision(route, preflight=preflight, websocket=websocket, left_behind=left_behind)
-        if trace is not None:
-            trace.step(Step.EXCHANGE)
         plan = snapshot.plan(route, subject)
         if subject is not None and plan.subject is None and "may_act" in subject.claims:
             allow_actor(subject, await plan.next_actor(request))
-        grant = await exchange(plan, subject, request)
+        if route.approval is not None:
+            if trace is not None:
+                trace.step(Step.APPROVE)
+            approval = await (approve or snapshot.approve)(route.approval, plan, subject, request, operation)
+            if approval.refusal is not None:
+                raise Refused(approval.refusal)
+        if trace is not None:
+            trace.step(Step.EXCHANGE)
+        grant = await exchange(plan, subject, request, approval)
         left_behind = (*left_behind, *snapshot.borne(request))
-        return Decision(route, subject, grant, websocket=websocket, left_behind=left_behind)
+        return Decision(route, subject, grant, websocket=websocket, left_behind=left_behind, approval=approval)
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"
         return Decision(
-            route, subject, refusal=refused.refusal, preflight=preflight, left_behind=needles(request, header)
+            route,
+            subject,
+            refusal=refused.refusal,
+            preflight=preflight,
+            left_behind=needles(request, header),
+            approval=approval,
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 from sidecar.caller.take import Credential
 from sidecar.decide import decide
 from sidecar.exchange.plan import Plan
+from sidecar.model.approval import Approval, ApprovalPolicy
 from sidecar.model.clock import Clock
 from sidecar.model.decision import CacheResult, Decision, Grant
 from sidecar.model.listener import Direction, Listener
@@ -42,6 +43,7 @@ class Steps:
     taken: list[str] = field(default_factory=list)
     subject: Subject = field(default_factory=subject)
     verification: Kind | None = None
+    approval: Kind | None = None
     exchange: Kind | None = None
     grant: Grant | None = GRANT
 
@@ -53,9 +55,17 @@ class Steps:
             raise refuse(self.verification, "Not verified.")
         return self.subject
 
-    async def obtain(self, plan: Plan, verified: Subject | None, head: RequestHead) -> Grant | None:
+    async def approve(self, policy: ApprovalPolicy, _: Plan, who: Subject | None, __: object, ___: object) -> Approval:
+        self.taken.append(f"ask {policy.by} about {who.sub if who else 'nobody'}")
+        refusal = Refusal(self.approval, "Not approved.") if self.approval is not None else None
+        return Approval(policy.by, refusal, id="a-1", claimed_task="tidy up")
+
+    async def obtain(
+        self, plan: Plan, verified: Subject | None, head: RequestHead, approval: Approval | None
+    ) -> Grant | None:
         who = verified.sub if verified is not None else "us"
-        self.taken.append(f"exchange by {cast(FakePlan, plan).name} for {who}")
+        under = f" under {approval.id}" if approval is not None else ""
+        self.taken.append(f"exchange by {cast(FakePlan, plan).name} for {who}{under}")
         if self.exchange is not None:
             raise refuse(self.exchange, "Not exchanged.", retry_after=7)
         return self.grant
@@ -98,6 +108,7 @@ ROUTES = (
         match=Match(path_prefix="/fresh"),
         subject=SubjectPolicy(frozenset({"corp"}), max_age=60),
     ),
+    route("payments", match=Match(path_prefix="/payments"), approval=ApprovalPolicy("desk")),
 )
 
 
@@ -116,6 +127,9 @@ class Fake:
 
     def plan(self, route: Route, _: Subject | None) -> FakePlan:
         return self.plans[route.name]
+
+    async def approve(self, *question: Any) -> Approval:
+        return await self.verifier.approve(*question)
 
     def borne(self, request: RequestHead) -> list[bytes]:
         return request.values(b"x-workload-token")
@@ -233,6 +247,34 @@ async def test_what_policy_allows_goes_on() -> None:
     allowed = subject(scope=frozenset({"orders.admin"}), client_id="friend")
     decision = await decided(request(BEARER, path=b"/guarded"), Steps(subject=allowed))
     assert (decision.refusal, decision.grant) == (None, GRANT)
+
+
+async def test_an_approver_is_asked_before_the_exchange() -> None:
+    steps = Steps()
+    decision = await decided(request(BEARER, path=b"/payments/1"), steps)
+    assert steps.taken[1:] == ["ask desk about alice", "exchange by plan of payments for alice under a-1"]
+    assert (decision.refusal, decision.grant) == (None, GRANT)
+    assert decision.approval is not None
+    assert decision.approval.id == "a-1"
+
+
+@pytest.mark.parametrize("kind", [Kind.APPROVAL_DENIED, Kind.APPROVAL_UNAVAILABLE])
+async def test_what_is_not_approved_is_never_exchanged(kind: Kind) -> None:
+    steps = Steps(approval=kind)
+    decision = await decided(request(BEARER, path=b"/payments/1"), steps)
+    assert refusal(decision).kind is kind
+    assert steps.taken[1:] == ["ask desk about alice"]
+    assert decision.grant is None
+    assert decision.approval is not None
+    assert decision.approval.claimed_task == "tidy up"
+
+
+async def test_what_policy_refuses_is_no_approvers_business() -> None:
+    steps = Steps(subject=replace(subject(), auth_time=NOW - 61))
+    strict = [replace(each, subject=replace(each.subject, max_age=60)) for each in ROUTES if each.name == "payments"]
+    decision = await decided(request(BEARER, path=b"/payments/1"), steps, routes=strict)
+    assert refusal(decision).kind is Kind.STEP_UP_REQUIRED
+    assert len(steps.taken) == 1
 
 
 async def test_a_failed_exchange_is_a_refusal() -> None:

@@ -1,7 +1,7 @@
 """``sidecar explain``: tells what would become of a request, step by step, with a dry exchange.
 
-It asks ``decide`` itself, so that what it tells is what the gateway does; only the exchange asks nobody. Neither a
-token nor a secret is ever printed.
+It asks ``decide`` itself, so that what it tells is what the gateway does; only approval and exchange ask nobody.
+Neither a token nor a secret is ever printed.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sidecar
+from sidecar.approval.question import Question
 from sidecar.commands.configuration import add_config, load_or_explain
 from sidecar.commands.steps import Step, Way, refused
 from sidecar.config.loaded import Loaded
@@ -26,6 +27,8 @@ from sidecar.exchange.workload.client_credentials import ClientCredentials
 from sidecar.exchange.workload.source import WorkloadSource, workload_token
 from sidecar.faces.problems import problem
 from sidecar.inbound.accept import accept
+from sidecar.model.approval import Approval, ApprovalPolicy
+from sidecar.model.operation import Operation
 from sidecar.model.refusal import Refused
 from sidecar.model.request import Fields, RequestHead
 from sidecar.model.tokens import Subject, WorkloadToken
@@ -92,8 +95,17 @@ async def explain(
     token: the caller's, put into the field where the request's route looks for one.
     """
     asked: list[Ask] = []
+    questions: list[Question] = []
 
-    async def dry(plan: Plan, presented: Subject | None, request: RequestHead) -> None:
+    async def unapproved(
+        policy: ApprovalPolicy, plan: Plan, subject: Subject | None, request: RequestHead, operation: Operation | None
+    ) -> Approval:
+        if subject is not None:
+            acting = await replace(plan, actor=_unasked(plan.actor)).acting(request)
+            questions.append(Question(policy, plan.route, plan.exchange, subject, acting, request, operation))
+        return Approval(policy.by)
+
+    async def dry(plan: Plan, presented: Subject | None, request: RequestHead, _: Approval | None) -> None:
         unasked = replace(plan, subject=_unasked(plan.subject), actor=_unasked(plan.actor))
         asked.append((await unasked.ask(presented, request))[2])
 
@@ -104,8 +116,9 @@ async def explain(
             request = _accepted(snapshot, replace(message, raw_headers=(*message.raw_headers, carried)), listener)
     except Refused as caught:
         return [Step("accept", refused(caught.refusal), {}, (), caught.refusal)]
-    decision = await decide(request, snapshot, dry)
-    return list(Way(loaded, snapshot.table, request, decision, asked[0] if asked else None).steps())
+    decision = await decide(request, snapshot, dry, approve=unapproved)
+    told = Way(loaded, snapshot.table, request, decision, next(iter(asked), None), next(iter(questions), None))
+    return list(told.steps())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _INSTEAD: Final[Mapping[str, tuple[str, ...]]] = {
     "jwks_uri": ("jwks_file", "jwks_uri", "discovery_url", "issuer", "authorization_server"),
     "token_endpoint": ("token_endpoint", "discovery_url", "issuer"),
 }
-_OF_ROUTES: Final = frozenset({"match", "upstream", "subject", "exchange"})
+_OF_ROUTES: Final = frozenset({"match", "upstream", "subject", "approval", "exchange"})
 _ASKED: Final = (
     "subject_token",
     "audience",
@@ -105,6 +105,10 @@ class Keys:
     def allow(self) -> list[Key]:
         """What is asked of a token."""
         return self._written((*self._base, "subject"), tuple(CHECKS))
+
+    def approve(self) -> list[Key]:
+        """Whose yes is needed, and for what it counts."""
+        return self._written((*self._base, "approval"), ("by", "max_age", "bind", "reason_header"))
 
     def exchange(self, exchange: Exchange, issuer: str) -> list[Key]:
         """Who is asked, and for what. issuer: the trusted issuer of the subject token."""

@@ -4,11 +4,14 @@
 any of them, nor a value of ``extra_params``.
 """
 
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sidecar.approval.question import Question
 from sidecar.commands.keys import Key, Keys
 from sidecar.config.loaded import Loaded
 from sidecar.exchange.ask import SHOWN, Ask
@@ -46,13 +49,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A request and what was decided of it. ask: what the authorization server would be sent, if it came to that."""
+    """A request and what was decided of it.
+
+    ask: what the authorization server would be sent, if it came to that. question: the same of the approver.
+    """
 
     loaded: Loaded
     table: Table
     request: RequestHead
     decision: Decision
     ask: Ask | None = field(repr=False)
+    question: Question | None = None
 
     def steps(self) -> Iterator[Step]:
         """Tell the steps that the request came through, and the one where it was refused."""
@@ -123,8 +130,19 @@ class Way:
             yield Step("allow", [*refused(refusal), *lines], facts, keys.refused(refusal), refusal)
             return
         yield Step("allow", ["yes", *lines], facts, keys.allow())
+        if self.question is not None:
+            yield self._approve(self.question, keys)
         if (exchange := route.exchange_of(subject.issuer)) is not None:
             yield self._exchange(exchange, subject.issuer, keys)
+
+    def _approve(self, question: Question, keys: Keys) -> Step:
+        """What the approver would be asked; explaining asks nobody, so that nothing says no here."""
+        policy, told = question.policy, question.members(time.time())
+        bound = "the same host, path and query" if policy.bind_path else "whatever the route takes"
+        lasts = f"a yes counts {policy.max_age:g} s for {bound}" if policy.max_age > 0 else "asked for every request"
+        lines = [f"{policy.by} would be asked: nobody is now; {lasts}"]
+        lines += [f"  {name}: {json.dumps(value)}" for name, value in told.items() if value]
+        return Step("approve", lines, {"by": policy.by, "max_age": policy.max_age, "question": told}, keys.approve())
 
     def _own(self, route: Route, keys: Keys) -> Iterator[Step]:
         """A token of ours is exchanged, and none of a caller's is asked for."""

@@ -28,6 +28,8 @@ def findings(root: Part) -> Iterator[Finding]:
         yield from _issuer(issuer)
     for _, server in root["authorization_servers"].members():
         yield from _server(server)
+    for _, approver in root["approvers"].members():
+        yield from _approver(approver)
     for route in root["routes"].items():
         yield from _match(route)
         yield from _upstream(route["upstream"])
@@ -126,6 +128,18 @@ def _server(server: Part) -> Iterator[Finding]:
     yield from _proxy(server, [server["issuer"], server["discovery_url"], server["token_endpoint"]])
 
 
+def _approver(approver: Part) -> Iterator[Finding]:
+    yield from _either(approver, "authzen", "opa")
+    for form in ("authzen", "opa"):
+        yield from _plain_http(approver[form]["url"], approver)
+        url = approver[form]["url"].read(addresses.url)
+        if url is not None and url.query and form == "authzen":
+            yield approver[form]["url"].finding("should have no query: it is asked at a path below this one")
+        if url is not None and not url.secure and "tls" in approver:
+            yield approver["tls"].finding("has no effect without an https URL")
+    yield from _key_pair(approver["tls"])
+
+
 def _client_auth(client: Part, tls: Part, endpoint: Part) -> Iterator[Finding]:
     """What is wrong between the keys of a client_auth, the TLS settings beside it and the endpoint that it is for."""
     method = client["method"].value
@@ -203,7 +217,7 @@ def _discoverable(issuer: Part) -> Iterator[Finding]:
 
 
 def _plain_http(part: Part, owner: Part) -> Iterator[Finding]:
-    url = part.read(addresses.upstream_url if part.path[-1] == "url" else addresses.url)
+    url = part.read(addresses.upstream_url if part.path[-2:] == ("upstream", "url") else addresses.url)
     if url is not None and not url.secure and not url.is_local and owner["allow_plain_http"].value is not True:
         yield part.finding(_PLAIN_HTTP)
 

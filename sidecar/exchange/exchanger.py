@@ -6,6 +6,7 @@ answers all who wait for it at once. Nothing is forwarded under an issued token 
 
 import asyncio
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from sidecar.exchange.expect import judge
 from sidecar.exchange.failures import NotAsked
 from sidecar.exchange.plan import Plan
 from sidecar.exchange.schedule import REFRESH_INTERVAL
+from sidecar.model.approval import Approval
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.decision import CacheResult, Exchanged, Grant
 from sidecar.model.refusal import Kind, Refusal, Refused
@@ -60,6 +62,7 @@ class _Errand:
     subject: Subject
     actor: WorkloadToken | None
     request: RequestHead
+    approval: Approval | None
 
     @property
     def flight(self) -> tuple[bytes, Expect]:
@@ -68,6 +71,10 @@ class _Errand:
         The token is judged by what the first one's route expects; a refusal of that must not be another route's.
         """
         return self.ask.key, self.plan.exchange.expect
+
+    @property
+    def approved_until(self) -> float:
+        return math.inf if self.approval is None else self.approval.until
 
 
 class Exchanger:
@@ -94,10 +101,13 @@ class Exchanger:
         """How many exchanges are under way."""
         return len(self._flights)
 
-    async def obtain(self, plan: Plan, presented: Subject | None, request: RequestHead) -> Grant:
+    async def obtain(
+        self, plan: Plan, presented: Subject | None, request: RequestHead, approval: Approval | None = None
+    ) -> Grant:
         """Return a token for a route's upstream, judged by what that route expects.
 
         presented: the caller's verified token; None where the route asks for none and exchanges one of ours.
+        approval: the yes that this request has; what is got under it is kept no longer than it counts.
         Refused: with the kind of refusal that the failure maps to; nothing may be forwarded then.
         """
         subject, actor, ask = await plan.ask(presented, request)
@@ -110,13 +120,13 @@ class Exchanger:
                 self._journal.looked_up(plan.route.name, result)
                 return grant
         if entry is None:
-            entry, result = await self._missed(_Errand(plan, ask, subject, actor, request), now)
+            entry, result = await self._missed(_Errand(plan, ask, subject, actor, request, approval), now)
         refusal = judge(entry.token, plan.exchange.expect, subject)
         if (
             refusal is None
             and result is CacheResult.HIT
             and now >= entry.refresh_at
-            and self._refresh(_Errand(plan, ask, subject, actor, request), entry, now)
+            and self._refresh(_Errand(plan, ask, subject, actor, request, approval), entry, now)
         ):
             result = CacheResult.REFRESHED
         self._journal.looked_up(plan.route.name, result)
@@ -189,8 +199,9 @@ class Exchanger:
 
         Not while it would have to wait, nor where refreshes are half of what the server may be asked at once: whoever
         has no token yet goes first, and a server that is left alone is.
+        Nor under an approval that ends before the entry does.
         """
-        if errand.flight in self._flights:
+        if errand.flight in self._flights or errand.approved_until <= entry.schedule.deadline:
             return False
         server = errand.plan.server
         if not server.ready or 2 * self._refreshing[server.name] >= max(server.max_in_flight, 2):
@@ -235,7 +246,8 @@ class Exchanger:
     async def _ask(self, errand: _Errand, exchange_id: str) -> tuple[Entry | Refusal, bool]:
         """Return what came of it, and whether the server was asked and had its time to answer."""
         try:
-            token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter())
+            until = errand.approved_until
+            token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter(), until)
             return Entry(token, errand.actor, exchange_id, times), True
         except NotAsked as refused:
             return refused.refusal, False
@@ -270,6 +282,7 @@ class Exchanger:
             refusal=outcome if isinstance(outcome, Refusal) else None,
             duration=self._clock.monotonic() - began,
             asked=asked,
+            approval=errand.approval,
         )
 
     def _keep(self, ask: Ask, entry: Entry) -> None:

@@ -4,6 +4,7 @@
 ``exchanger``'s; how the server is reached is ``oauth.server``'s.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -70,7 +71,12 @@ class Plan:
 
     async def next_actor(self, request: RequestHead) -> Mapping[str, Any]:
         """Return the claims that identify who acts by this exchange: the actor token's, or else ours as the client."""
-        return self.client if self.actor is None else (await self.actor.current(request)).claims
+        actor = await self.acting(request)
+        return self.client if actor is None else actor.claims
+
+    async def acting(self, request: RequestHead) -> WorkloadToken | None:
+        """Return the token of ours that shows who acts by this exchange; None where none is sent."""
+        return None if self.actor is None else await self.actor.current(request)
 
     async def ask(self, presented: Subject | None, request: RequestHead) -> tuple[Subject, WorkloadToken | None, Ask]:
         """Return whose token is exchanged for a request, with which actor token, and what is to be asked.
@@ -80,7 +86,7 @@ class Plan:
         subject = presented if self.subject is None else own_subject(await self.subject.current(request))
         if subject is None:
             raise refuse(Kind.MISSING_TOKEN, "A token is needed.")
-        actor = None if self.actor is None else await self.actor.current(request)
+        actor = await self.acting(request)
         return subject, actor, self.asker.ask(subject, actor)
 
     def doubt(self) -> None:
@@ -89,9 +95,12 @@ class Plan:
             if source is not None:
                 source.doubt()
 
-    async def carry_out(self, ask: Ask, subject: Subject, jitter: float) -> tuple[IssuedToken, Schedule]:
+    async def carry_out(
+        self, ask: Ask, subject: Subject, jitter: float, approved_until: float = math.inf
+    ) -> tuple[IssuedToken, Schedule]:
         """Ask the server once, and return a token that passed every check, with its times.
 
+        approved_until: see ``schedule``.
         Refused: with the kind that the failure maps to; NotAsked where nothing was sent.
         """
         try:
@@ -124,6 +133,7 @@ class Plan:
             issued_exp=reply.issued_exp,
             subject_exp=subject.expires_at,
             jitter=jitter,
+            approved_until=approved_until,
         )
         return reply.token, times
 

@@ -59,6 +59,7 @@ def schedule(
     issued_exp: float | None,
     subject_exp: float,
     jitter: float,
+    approved_until: float = math.inf,
 ) -> Schedule:
     """Work out a token's times from what the reply, the token and the subject token say.
 
@@ -68,6 +69,7 @@ def schedule(
     subject_exp: ``exp`` of the subject token: a cap without margin, since the server won't tell us (RFC 8693 §2.1).
         Where it lies before sent_wall, the cap is AFTER_THE_END.
     jitter: a random number from -1 to 1.
+    approved_until: the instant from which the approval that it was got under counts no more: a cap without margin.
     """
     said = [life for life in (expires_in, None if issued_exp is None else issued_exp - sent_wall) if life is not None]
     life = min([*(said or [lifetimes.default_lifetime]), lifetimes.max_lifetime])
@@ -75,10 +77,10 @@ def schedule(
     usable_until = sent + life - max(0.0, min(lifetimes.early_expiry, MARGIN_SHARE * life))
     # Past its end a subject token is still taken for as long as clocks may differ. What the server gives for it then
     # serves all requests of one moment, else each of them would cost an exchange.
-    deadline = min(usable_until, subject_end if subject_end > sent else sent + AFTER_THE_END)
+    deadline = min(usable_until, subject_end if subject_end > sent else sent + AFTER_THE_END, approved_until)
 
     refresh_at = math.inf
-    if usable_until < subject_end:
+    if usable_until < min(subject_end, approved_until):
         ahead = lifetimes.refresh_ahead * (deadline - sent) * (1 + JITTER * jitter)
         candidate = sent + max(ahead, REFRESH_INTERVAL)
         if candidate < deadline:

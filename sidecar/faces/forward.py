@@ -58,6 +58,8 @@ def upstream_head(
     """
     upstream = route.upstream
     dropped = _dropped(credentials, upstream.drop_cookies or decision.preflight)
+    if route.approval is not None and route.approval.reason_header is not None:
+        dropped |= {route.approval.reason_header.encode()}
     host = request.authority if upstream.preserve_host and request.authority else upstream.host_header
     fields = [(b"Host", host), *forwardable(request.fields, dropped)]
     if (left := hops_left(request)) is not None:

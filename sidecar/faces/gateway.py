@@ -217,7 +217,7 @@ class Gateway:
         grant: Grant,
     ) -> Response:
         """The upstream answered 401: see ``once_more`` for what becomes of that."""
-        snapshot, subject = passage.snapshot, passage.decision.subject
+        snapshot, subject, approval = passage.snapshot, passage.decision.subject, passage.decision.approval
 
         async def again(newer: Grant) -> Response:
             passage.decision = decision = replace(passage.decision, grant=newer)
@@ -229,7 +229,7 @@ class Gateway:
             self._exchanger,
             self._journal.metrics.route(route.name),
             replayable=upload.whole,
-            newer=lambda: self._exchanger.obtain(snapshot.plan(route, subject), subject, request),
+            newer=lambda: self._exchanger.obtain(snapshot.plan(route, subject), subject, request, approval),
             send=again,
         )
 

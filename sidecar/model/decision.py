@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sidecar.model.approval import Approval
 from sidecar.model.refusal import Refusal
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Route
@@ -27,6 +28,7 @@ class Exchanged:
     cache: MISS, or REFRESHED for one ahead of time.
     issued: None where it failed; refusal: None where it did not. lifetime, duration: seconds.
     asked: whether the server was asked and had its time to answer; else this says nothing of the server.
+    approval: the yes that the request had.
     """
 
     exchange_id: str
@@ -41,6 +43,7 @@ class Exchanged:
     refusal: Refusal | None
     duration: float
     asked: bool
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Decision:
     websocket: it is a WebSocket handshake, and well-formed, on a route that passes them on.
     left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream or is
         written down.
+    approval: what an approver said, where one was asked.
     """
 
     route: Route | None = None
@@ -81,3 +85,4 @@ class Decision:
     preflight: bool = False
     websocket: bool = False
     left_behind: tuple[bytes, ...] = field(default=(), repr=False)
+    approval: Approval | None = None

@@ -7,6 +7,7 @@ and whoever makes an ``Occasion`` vouches that no token was pasted into it.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sidecar.model.approval import Approval
 from sidecar.model.decision import CacheResult
 from sidecar.model.refusal import Refusal
 from sidecar.model.route import Exchange
@@ -59,7 +60,8 @@ class Receipt:
     """One receipt, all but its time and event.
 
     fragment: what ``observe.receipts.Receipts.fragment`` made of the standing; empty where nothing is known.
-    refusal: why it did not go on, None where it was allowed. status: the upstream's. duration: seconds.
+    refusal: why it did not go on, None where it was allowed. status: the upstream's. approval: what an approver said
+    of it. duration: seconds.
     """
 
     occasion: Occasion
@@ -68,3 +70,4 @@ class Receipt:
     cache: CacheResult | None = None
     status: int | None = None
     duration: float = 0.0
+    approval: Approval | None = None

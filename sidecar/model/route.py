@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sidecar.model.actors import ActorPattern
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.tokens import Semantics
 
 #: In the origins of ``Cors``: whatever the page.
@@ -187,6 +188,7 @@ class Route:
     by_issuer: where the subject token's issuer chooses the authorization server, the names of all trusted issuers of
         the route, each with its exchange; ``exchange`` is then the first one's.
     cors: None where no page of another origin may read what we answer; never so with Preflight.ANSWER.
+    approval: whose yes every request needs before its token is exchanged; None: nobody's.
     place: where the file defines it, ``file:line``.
     """
 
@@ -200,6 +202,7 @@ class Route:
     cors: Cors | None = None
     place: str = field(default="", compare=False)
     by_issuer: tuple[tuple[str, Exchange], ...] = ()
+    approval: ApprovalPolicy | None = None
 
     @property
     def takes_token(self) -> bool:

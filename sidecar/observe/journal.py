@@ -4,10 +4,8 @@ The layers above say what happened in their own values; which series and which l
 of a token is ever handed on, and of a path only what can hold none.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from sidecar.model.decision import CacheResult, Decision, Exchanged
 from sidecar.model.receipt import Occasion, Receipt, Standing
@@ -16,12 +14,10 @@ from sidecar.model.request import RequestHead
 from sidecar.model.route import Route
 from sidecar.observe.metrics import Metrics
 from sidecar.observe.receipts import ReceiptNotWritten, Receipts
+from sidecar.wire.tokens import shown_path
 
 #: An exchange that ends so says nothing good of the server's health.
 _SERVER_DOWN: Final = frozenset({Kind.EXCHANGE_UNAVAILABLE, Kind.EXCHANGE_TIMEOUT})
-#: What looks like a JOSE compact form: Base64 of a JSON object, dot, and more, which is another such object where the
-#: first one begins with white space. A caller may have pasted one into a path.
-_TOKEN: Final = re.compile(rb"eyJ[\w-]+\.[\w.-]+|(?:eyA|ew[o0])[\w-]+\.(?:ey[JA]|ew[o0])[\w.-]+")
 
 
 class Journal:
@@ -62,6 +58,7 @@ class Journal:
             record.refusal,
             record.cache,
             duration=record.duration,
+            approval=record.approval,
         )
         try:
             await self.receipts.exchange(receipt)
@@ -79,7 +76,8 @@ class Journal:
         if grant is None:
             self.receipts.use(Receipt(occasion, status=status, duration=duration))
         else:
-            self.receipts.use(Receipt(occasion, grant.fragment, None, grant.cache, status, duration))
+            approval = decision.approval
+            self.receipts.use(Receipt(occasion, grant.fragment, None, grant.cache, status, duration, approval))
 
     def turned_away(self, refusal: Refusal) -> None:
         """Count the refusal of a request that was not read, or can't be: there is nothing to write down of it."""
@@ -105,7 +103,9 @@ class Journal:
             exchange = route.exchange_of(decision.subject.issuer) if route is not None else None
             fragment = self.receipts.fragment(Standing(subject=decision.subject, exchange=exchange))
         occasion = self._occasion(request, route, decision.left_behind)
-        self.receipts.refusal(Receipt(occasion, fragment, refusal, status=status, duration=duration))
+        self.receipts.refusal(
+            Receipt(occasion, fragment, refusal, status=status, duration=duration, approval=decision.approval)
+        )
 
     def answered(self, route: Route | None, method: str, status: int, duration: float) -> None:
         """Count one answered request."""
@@ -119,17 +119,8 @@ class Journal:
         return Occasion(
             request_id=request.request_id,
             method=request.method,
-            path=_shown(request.path, tokens),
+            path=shown_path(request.path, tokens),
             traceparent=traceparents[0] if len(traceparents) == 1 else None,
             route=route.name if route is not None else None,
             upstream=route.upstream.resource_server if route is not None else None,
         )
-
-
-def _shown(path: bytes, tokens: Sequence[bytes]) -> bytes:
-    """The path as it came; where a token is in it, however it is spelled, decoded and without it."""
-    decoded = unquote_to_bytes(path) if b"%" in path else path
-    shown = _TOKEN.sub(b"[token]", decoded)
-    for token in tokens:
-        shown = shown.replace(token, b"[token]")
-    return path if shown == decoded else shown

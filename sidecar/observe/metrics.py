@@ -72,6 +72,19 @@ class Metrics:
             buckets=DURATION_BUCKETS,
             registry=registry,
         )
+        self.approvals = Counter(
+            "token_sidecar_approvals",
+            "Questions to approvers, by success or kind of refusal; a yes that is used again is none.",
+            ("approver", "route", "outcome"),
+            registry=registry,
+        )
+        self.approval_duration = Histogram(
+            "token_sidecar_approval_duration_seconds",
+            "Time one question to an approver took.",
+            ("approver",),
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
         self.authorization_server_available = Gauge(
             "token_sidecar_authorization_server_available",
             "1 when it last answered, an exchange or a look at its metadata; 0 when it did not.",
@@ -182,6 +195,21 @@ class Metrics:
         _forget_others(self.authorization_server_available, "authorization_server", authorization_servers)
         _forget_others(self.trusted_issuer_available, "issuer", trusted_issuers)
         _forget_others(self.jwks_refreshes, "issuer", trusted_issuers)
+
+    def define_approvals(self, asked: Collection[tuple[str, str]], approvers: Collection[str]) -> None:
+        """The same for approvals. asked: approver and route, as the configuration joins them."""
+        for approver, route in asked:
+            self.approvals.labels(approver, route, SUCCESS)
+        for approver in approvers:
+            self.approval_duration.labels(approver)
+        _forget_others(self.approvals, "approver", approvers)
+        _forget_others(self.approvals, "route", {route for _, route in asked})
+        _forget_others(self.approval_duration, "approver", approvers)
+
+    def approval(self, approver: str, route: str, failure: Kind | None, seconds: float) -> None:
+        """Count one question to an approver; without a failure it was a yes."""
+        self.approvals.labels(approver, route, SUCCESS if failure is None else failure.value).inc()
+        self.approval_duration.labels(approver).observe(seconds)
 
     def define_includes(self, successful: Mapping[str, bool]) -> None:
         """Say of each include whether its present files are in use, and forget those that are no longer defined."""

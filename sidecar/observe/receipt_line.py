@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Final
 
+from sidecar.model.approval import Approval
 from sidecar.model.receipt import Event, Receipt, Standing
 from sidecar.model.refusal import StepUp
 from sidecar.model.route import Exchange
@@ -72,6 +73,10 @@ def line(event: Event, receipt: Receipt, time: str) -> str:
     if occasion.traceparent is not None and _TRACEPARENT.fullmatch(occasion.traceparent):
         text += f',"traceparent":"{occasion.traceparent.decode("ascii")}"'
     text += receipt.fragment
+    if (approval := receipt.approval) is not None:
+        text += f',"approval":{_approval(approval)}'
+        if approval.claimed_task is not None:
+            text += f',"claimed_task":{quote(approval.claimed_task)}'
     if receipt.cache is not None:
         text += f',"cache":"{receipt.cache.value}"'
     if refusal is None:
@@ -85,6 +90,22 @@ def line(event: Event, receipt: Receipt, time: str) -> str:
     if receipt.status is not None:
         text += f',"status":{receipt.status}'
     return f'{text},"duration_ms":{receipt.duration * 1000:.3f}}}\n'
+
+
+def _approval(approval: Approval) -> str:
+    return json.dumps(
+        _present(
+            {
+                "by": approval.by,
+                "id": approval.id,
+                "decision": approval.verdict.value,
+                "reason": approval.reason,
+                "age_s": round(approval.age, 3),
+                "arguments": approval.arguments,
+            }
+        ),
+        separators=(",", ":"),
+    )
 
 
 def _step_up(asked: StepUp) -> str:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sidecar.model.actors import ActorPattern
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.route import ANY_ORIGIN, TLS, Exchange, Expect, Expected, Preflight, Route, SubjectPolicy
 
 #: An upstream's name is made of these, and what is sent as Host is made of its URL.
@@ -95,6 +96,10 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
         "actor_token": asked.actor_token,
         "authorization_details": frozenset(asked.authorization_details),
     }
+    approval = route.approval
+    facts["approval"] = approval.by if approval is not None else None
+    if approval is not None:
+        facts |= {f"approval.{each.name}": getattr(approval, each.name) for each in fields(ApprovalPolicy)[1:]}
     if exchange is not None:
         asks = {each.name: getattr(route.subject, each.name) for each in fields(SubjectPolicy)}
         facts |= {"subject.header": asks.pop("header"), **asks}
@@ -159,6 +164,9 @@ AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "preflight": lambda new, old: new is Preflight.REFUSE or new is old,
     "cors.origins": lambda new, old: new <= old or ANY_ORIGIN in old,
     "exchange": lambda new, old: new == "some" or old == "none",
+    "approval": lambda new, old: old is None or new == old,
+    "approval.max_age": lambda new, old: new <= old,
+    "approval.bind_path": lambda new, old: new or not old,
     "issuers": _holds_less,
     "require_scope": _holds_more,
     "require_claims": _claims,

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from sidecar.approval.approver import Approver
+from sidecar.approval.question import Question
 from sidecar.caller.take import needle
 from sidecar.caller.verify import Verifier
 from sidecar.config.addresses import Network
@@ -18,8 +20,11 @@ from sidecar.exchange.plan import Plan
 from sidecar.exchange.workload.source import WorkloadSource
 from sidecar.inbound.accept import GUARDED
 from sidecar.inbound.named import NAMING
+from sidecar.model.approval import Approval, ApprovalPolicy
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
+from sidecar.model.operation import Operation
+from sidecar.model.refusal import Kind, refuse
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Route
 from sidecar.model.tokens import Subject
@@ -30,6 +35,7 @@ from sidecar.observe.tracing import Tracer
 from sidecar.rotation import Rotation
 from sidecar.routing.precedence import conflicts
 from sidecar.routing.table import Table
+from sidecar.snapshot.approvers import compile_approvers
 from sidecar.snapshot.in_use import InUse
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.parts import Parts
@@ -48,7 +54,7 @@ class Snapshot:
     """Everything requests are decided by.
 
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
-    route and trusted issuer, where the issuer chooses the authorization server. servers: by name.
+    route and trusted issuer, where the issuer chooses the authorization server. approvers, servers: by name.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``. workload_headers: those of them that trusted
     hops put tokens of ours into.
     probes: by peer. tracer: None where requests are not traced. in_use: entered by whoever decides on a request, until
@@ -63,6 +69,7 @@ class Snapshot:
     plans: Mapping[str, Plan]
     plans_by_issuer: Mapping[tuple[str, str], Plan]
     pools: Mapping[str, Pool]
+    approvers: Mapping[str, Approver]
     servers: Mapping[str, AuthorizationServer]
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
@@ -82,6 +89,20 @@ class Snapshot:
         if route.by_issuer and subject is not None:
             return self.plans_by_issuer[route.name, subject.issuer]
         return self.plans[route.name]
+
+    async def approve(
+        self,
+        policy: ApprovalPolicy,
+        plan: Plan,
+        subject: Subject | None,
+        request: RequestHead,
+        operation: Operation | None,
+    ) -> Approval:
+        """Ask a route's approver about a request. Refused: there is nobody to ask about, or no token of ours."""
+        if subject is None:
+            raise refuse(Kind.APPROVAL_DENIED, "Nobody is known who could be approved.", key=("approval",))
+        question = Question(policy, plan.route, plan.exchange, subject, await plan.acting(request), request, operation)
+        return await self.approvers[policy.by].approve(question)
 
     def borne(self, request: RequestHead) -> Iterator[bytes]:
         """Return what to search for to find the workload tokens that trusted hops put into a request."""
@@ -140,6 +161,7 @@ def build(
     trusted_proxies = loaded.config.gateway.trusted_proxies
     trusts = partial(_trusts, trusted_proxies)
     tokens = compile_workload_tokens(loaded, peers, verifier, trusts, rotation, parts, clock)
+    approvers = compile_approvers(loaded, peers, clock, metrics, rotation, parts)
     problems = list(peers.problems)
     tls = compile_listener_tls(loaded, rotation, problems)
     compiled = [compile_route(loaded, index, peers.dialects) for index in range(len(loaded.config.routes))]
@@ -167,6 +189,7 @@ def build(
             for issuer, exchange in route.by_issuer
         },
         pools=pools,
+        approvers=approvers,
         servers=peers.servers,
         guarded=GUARDED | credentials | (NAMING if loaded.config.decision is not None else frozenset()),
         credentials=credentials,

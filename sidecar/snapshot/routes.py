@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from sidecar.config.addresses import URL
 from sidecar.config.loaded import Loaded
 from sidecar.config.matches import match_of
+from sidecar.config.schema import Approval as ApprovalSection
 from sidecar.config.schema import Config, PeerTLS
 from sidecar.config.schema import Cors as CorsSection
 from sidecar.config.schema import Exchange as ExchangeSection
 from sidecar.config.schema import Expect as ExpectSection
 from sidecar.config.schema import Route as RouteSection
 from sidecar.exchange.dialects import Dialect
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -51,6 +53,7 @@ def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -
         ),
         exchange=next(iter(asked.values()), None),
         by_issuer=tuple((issuer, each) for issuer, each in asked.items() if issuer is not None),
+        approval=_approval(section.approval),
         preflight=_preflight(section),
         cors=_cors(section.cors),
         place=loaded.place(("routes", index)),
@@ -61,6 +64,13 @@ def _preflight(section: RouteSection) -> Preflight:
     if section.preflight is not None:
         return Preflight(section.preflight)
     return Preflight.FORWARD if section.exchange == "none" else Preflight.REFUSE
+
+
+def _approval(section: ApprovalSection | None) -> ApprovalPolicy | None:
+    if section is None:
+        return None
+    header = section.reason_header.lower() if section.reason_header is not None else None
+    return ApprovalPolicy(section.by, section.max_age, "path" in section.bind, header)
 
 
 def _cors(section: CorsSection | None) -> Cors | None:

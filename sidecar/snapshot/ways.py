@@ -66,16 +66,22 @@ class Ways:
         places: where its documents are, as the file says; what these lead to on other origins gets no token.
         NoProof: the token's file is no good. ValueError: a place is no URL.
         """
-        peer, file, bearer = ".".join(map(str, path)), section.bearer_file, None
-        if file is not None:
-            try:
-                token = self._parts.keep(
-                    ("bearer", peer), file, lambda: self._rotation.watch(file_secret(file, bearer_token))
-                )
-            except FileError as error:
-                raise NoProof((*path, "bearer_file"), str(error)) from None
-            bearer = Bearer(token, frozenset(origin(place) for place in places if place is not None))
-        return Way(peer, tls, section.proxy_url, bearer)
+        file = section.bearer_file
+        bearer = None if file is None else self.bearer((*path, "bearer_file"), file, places)
+        return Way(".".join(map(str, path)), tls, section.proxy_url, bearer)
+
+    def bearer(self, path: Path, file: str, places: Sequence[str | None]) -> Bearer:
+        """Return the token in a file, for the origins of these places; read once for a section.
+
+        path: of the key that names the file. NoProof: it is no good. ValueError: a place is no URL.
+        """
+        try:
+            token = self._parts.keep(
+                ("bearer", *map(str, path[:2])), file, lambda: self._rotation.watch(file_secret(file, bearer_token))
+            )
+        except FileError as error:
+            raise NoProof(path, str(error)) from None
+        return Bearer(token, frozenset(origin(place) for place in places if place is not None))
 
     def client(self, way: Way, what: str, timeout: float, at_once: int) -> PeerClient:
         """Return the client for one purpose. TLSError: a TLS file is no good."""

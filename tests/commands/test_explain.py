@@ -254,12 +254,12 @@ class Told:
         self.sts = sts
         desk.issuer = sts.issuer
 
-    async def __call__(self, method: str, target: str, token: str) -> int:
+    async def __call__(self, method: str, target: str, token: str, *options: str) -> int:
         path = self.desk.folder / "token"
         path.write_text(token + "\n")
         url = f"http://api.example.com{target}"
         before = self.sts.exchanges
-        status = await asyncio.to_thread(self.desk.explain, method, url, "--token-file", str(path))
+        status = await asyncio.to_thread(self.desk.explain, method, url, "--token-file", str(path), *options)
         assert self.sts.exchanges == before  # a dry exchange asks nobody
         told = "\n".join(step + "\n".join(lines) for step, lines in self.desk.told.items())
         assert search(told.encode(), token, token.rpartition(".")[2], "canary-actor-token", SECRET_CANARY) == []
@@ -310,6 +310,39 @@ async def test_an_actor_is_told_but_not_shown(desk: Desk) -> None:
         (desk.folder / "actor").write_text("not one token")
         assert await told("GET", "/acting", sts.mint()) == 2
         assert desk.errors.endswith("actor: the file does not hold one token\n")
+
+
+#: An approver that must not be asked, and a workload token that no server is asked for.
+ASKING = """  - name: asking
+    listener: in
+    match: {path_prefix: /asking}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    approval: {by: desk, max_age: 90s, reason_header: X-Task}
+    exchange: {audience: [payments-api], actor_token: own}
+"""
+
+
+async def test_an_approval_is_told_and_nobody_is_asked_for_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = "approvers: {desk: {opa: {url: 'http://127.0.0.1:1/'}}}\nworkload_tokens:\n  own: {client_credentials: {}}\n"
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace("workload_tokens:\n", head) + ASKING)
+    async with running_sts() as sts:
+        told = Told(desk, sts)
+        assert await told("GET", "/asking/1", sts.mint(), "-H", "X-Task: tidy up") == 0
+        assert list(desk.told) == ["match", "take", "verify", "allow", "approve", "exchange", "forward"]
+        first, *rest = desk.told["approve"]
+        assert first == "desk would be asked: nobody is now; a yes counts 90 s for the same host, path and query"
+        assert '  action: {"method": "GET"}' in rest
+        assert any('"path": "/asking/1", "audience": ["payments-api"]' in line for line in rest)
+        assert any('"claimed_task": "tidy up"' in line for line in rest)
+        base = "routes.6.approval"
+        assert [each.split(" (")[0] for each in desk.keys["approve"]] == [
+            f"{base}.by",
+            f"{base}.max_age",
+            f"{base}.reason_header",
+        ]
+        monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace("max_age: 90s, ", ""))
+        assert await told("GET", "/asking/1", sts.mint()) == 0
+        assert desk.told["approve"][0] == "desk would be asked: nobody is now; asked for every request"
 
 
 async def test_a_token_that_is_not_good(desk: Desk) -> None:

@@ -41,7 +41,7 @@ LABELS: Final[Mapping[str, str]] = {
     "code": "the exact status; 499 where the caller left before it was answered",
     "reason": "of refusals: the [kind](errors.md). Of evictions: `size`, `expired`, `replaced`, or `refused` by its "
     "upstream",
-    "outcome": "of exchanges: `success`, or the [kind](errors.md) that the failure is. Of approvals: `allowed`, or the "
+    "outcome": "of exchanges: `success`, or the [kind](errors.md) that the failure is. Of approvals: `success`, or the "
     "kind. Of reads: `success`, `failure`. Of spans: `exported`, `dropped`",
     "result": f"of lookups: {_words(CacheResult)}. Of tokens that an upstream refused: {_words(TokenRefusal)}",
     "state": "`active`: a request has it. `idle`: kept for the next one",

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from sidecar.model.approval import Approval
 from sidecar.model.decision import CacheResult, Decision, Exchanged, Grant
 from sidecar.model.receipt import Event
 from sidecar.model.refusal import Kind, Refusal, StepUp
@@ -82,9 +83,9 @@ MEANING: Final[Mapping[str, str]] = {
     "approval": "someone else's yes or no",
     "approval.by": "the approver's name in the configuration",
     "approval.id": "what the approver calls it",
-    "approval.decision": "what was answered",
+    "approval.decision": "`approved`, `denied`, or `unavailable` where there was no answer",
     "approval.reason": "why, in the approver's words",
-    "approval.age_s": "seconds since it was answered",
+    "approval.age_s": "seconds since the approver was asked",
     "approval.arguments": "the digest of the named arguments",
     "tool": "which tool was called",
     "claimed_task": "what the caller says it is for: nobody checked that",
@@ -175,10 +176,11 @@ async def _write(sink: Path) -> None:
         asked=True,
     )
     refusal = Refusal(Kind.STEP_UP_REQUIRED, "A sentence.", finding="what was found", step_up=StepUp(("mfa",), 300))
+    approval = Approval("desk", None, "a-1", "within limits", 2.5, arguments="sha256:00", claimed_task="refund order 7")
     await journal.exchanged(replace(record, issued=None, refusal=refusal))
-    fragment = await journal.exchanged(record)
+    fragment = await journal.exchanged(replace(record, approval=approval))
     grant = Grant(values.issued(), None, "x-1", 300.0, CacheResult.HIT, fragment)
-    decision = Decision(record.route, record.subject, grant)
+    decision = Decision(record.route, record.subject, grant, approval=approval)
     journal.used(request, decision, 200, 0.1)
     journal.refused(request, decision, refusal, 401, 0.1)
     await journal.receipts.close(5.0)

@@ -94,12 +94,12 @@ ABOUT: Final[Mapping[str, About]] = {
         ((_EXCHANGE, "audience"), (_SERVER, "client_auth")),
         ("exchange",),
     ),
-    "approval-denied": About(
-        "Whoever is asked for approval of such requests said no.",
+    Kind.APPROVAL_DENIED: About(
+        "Whoever is asked for approval of such requests said no, or a yes that had expired.",
         (CALLER, OPERATOR),
-        "The receipt has the approver's reason.",
-        (),
-        ("receipts",),
+        "The receipt has the approver's reason. `explain` tells what it would be asked.",
+        (("routes[].approval", "by"),),
+        ("receipts", "explain"),
     ),
     Kind.NO_ROUTE: About(
         "No route takes this listener, host, path and method. Nothing leaves without one.",
@@ -192,12 +192,12 @@ ABOUT: Final[Mapping[str, About]] = {
         ((_ISSUER, "keys_stale"), (_ISSUER, "discovery_url"), (f"{_ISSUER}.introspection", "endpoint")),
         ("check",),
     ),
-    "approval-unavailable": About(
+    Kind.APPROVAL_UNAVAILABLE: About(
         "Whoever is asked for approval of such requests does not answer, or not in a form that can be understood. "
         "Nothing goes on without a yes.",
         (OPERATOR,),
-        "The receipt says what failed.",
-        (),
+        "The receipt's `finding` says what failed.",
+        (("approvers.NAME", "timeout"), ("approvers.NAME", "authzen"), ("approvers.NAME", "opa")),
         ("receipts",),
     ),
     Kind.OVERLOADED: About(

@@ -20,6 +20,7 @@ from sidecar.exchange.exchanger import Exchanger
 from sidecar.exchange.plan import Plan
 from sidecar.exchange.schedule import Schedule
 from sidecar.exchange.workload.file import workload_token_file
+from sidecar.model.approval import Approval
 from sidecar.model.decision import CacheResult, Exchanged, Grant
 from sidecar.model.refusal import Kind, Refused, refuse
 from sidecar.model.route import Expect, Expected
@@ -946,3 +947,50 @@ async def test_no_exchange_is_begun_again_after_one_that_failed(rig: Rig) -> Non
     grant = await rig.get(who)
     assert rig.exchanger.give_up(grant)
     assert not rig.exchanger.give_up(grant)
+
+
+async def under(rig: Rig, seconds: float, who: Subject | None = None) -> Grant:
+    """Get a token under an approval that counts for so long."""
+    approval = Approval("desk", until=rig.time.monotonic + seconds)
+    return await rig.exchanger.obtain(rig.plan, who or rig.subject(), request(), approval)
+
+
+async def test_a_token_is_kept_no_longer_than_its_approval_counts(rig: Rig) -> None:
+    await under(rig, 60)
+    assert rig.book.records[0].approval is not None
+    rig.time.advance(59)
+    assert (await rig.get(rig.subject())).cache is HIT
+    rig.time.advance(1)
+    assert (await under(rig, 60)).cache is MISS
+    assert rig.exchanges == 2
+
+
+async def test_what_is_approved_for_one_request_serves_one(rig: Rig) -> None:
+    assert [(await under(rig, 0)).cache for _ in range(2)] == [MISS, MISS]
+    assert len(rig.exchanger.cache) == 0
+
+
+async def test_a_token_that_was_there_without_an_approval_stays_as_it_is(rig: Rig) -> None:
+    await rig.get(rig.subject())
+    assert (await under(rig, 5)).cache is HIT
+    rig.time.advance(10)
+    assert (await under(rig, 5)).cache is HIT
+
+
+async def test_no_token_is_refreshed_under_an_approval_that_ends_before_it(rig: Rig) -> None:
+    first = await rig.get(rig.subject())
+    rig.time.advance(0.9 * first.lifetime - 3)  # within the time to refresh
+    assert (await under(rig, 1)).cache is HIT
+    assert rig.exchanges == 1
+    assert (await rig.get(rig.subject())).cache is REFRESHED
+    await settled(rig)
+
+
+async def test_of_those_who_wait_together_nobody_keeps_more_than_the_first_may(rig: Rig) -> None:
+    rig.server.gate.clear()
+    one, two = asyncio.create_task(under(rig, 10)), rig.start(rig.subject())
+    await ticks()
+    rig.server.gate.set()
+    assert {(await one).cache, (await two).cache} == {MISS, COALESCED}
+    rig.time.advance(10)
+    assert (await rig.get(rig.subject())).cache is MISS

@@ -26,6 +26,7 @@ def times(
     jitter: float = 0.0,
     sent: float = SENT,
     lifetimes: Lifetimes = DEFAULTS,
+    approved: float = math.inf,
 ) -> Schedule:
     """A schedule with lifetimes given in seconds from now."""
     return schedule(
@@ -36,6 +37,7 @@ def times(
         issued_exp=None if issued is None else WALL + issued,
         subject_exp=WALL + subject,
         jitter=jitter,
+        approved_until=sent + approved,
     )
 
 
@@ -160,3 +162,26 @@ def test_steady_load_costs_one_exchange_a_lifetime(subject_life: float, issued_l
 def test_a_server_that_caps_at_the_subject_is_not_asked_in_a_loop() -> None:
     # Each newer token is shorter; the last second is served one by one.
     assert exchanges(10, 300, 300, capped=True) <= 4 + 10
+
+
+@pytest.mark.parametrize(
+    ("approved", "deadline", "kept"),
+    [(1000, 270, True), (270, 270, True), (100, 100, True), (1, 1, True), (0, 0, False), (-5, -5, False)],
+)
+def test_nothing_is_kept_longer_than_its_approval(approved: float, deadline: float, kept: bool) -> None:
+    got = times(300, subject=10_000, approved=approved)
+    assert (got.deadline - SENT, got.kept) == (deadline, kept)
+
+
+def test_an_approval_that_ends_is_no_reason_to_refresh() -> None:
+    assert times(300, approved=280).refresh_at < math.inf
+    assert times(300, approved=270).refresh_at == math.inf
+    assert times(300, approved=100).refresh_at == math.inf
+
+
+@given(st.floats(-10, 500), st.floats(1, 500), st.floats(-100, 500))
+def test_an_approval_only_ever_shortens(approved: float, life: float, subject: float) -> None:
+    with_it, without = times(life, subject=subject, approved=approved), times(life, subject=subject)
+    assert with_it.deadline == min(without.deadline, SENT + approved)
+    assert with_it.kept <= without.kept
+    assert with_it.refresh_at >= without.refresh_at

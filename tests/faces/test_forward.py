@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.faces.forward import connection_field, response_head, returned_fields, upstream_head, upstream_target
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.decision import CacheResult, Decision, Grant
 from sidecar.model.listener import Direction, Listener
 from sidecar.model.refusal import Kind, Refused
@@ -532,3 +533,11 @@ def test_connection(version: tuple[int, int], keep_open: bool, field: list[Field
     assert connection_field(version, keep_open=keep_open) == field
     head, _ = returned(response(length=0), version, keep_open=keep_open)
     assert values(head, b"connection") == [value for _, value in field]
+
+
+def test_what_the_caller_claims_ends_here() -> None:
+    claimed = (b"X-Task", b"refund order 1"), (b"x-task", b"more")
+    asking = replace(going(), approval=ApprovalPolicy("desk", reason_header="x-task"))
+    assert values(head_of(request(*claimed), to=asking), b"x-task") == []
+    for other in (going(), replace(going(), approval=ApprovalPolicy("desk"))):
+        assert values(head_of(request(*claimed), to=other), b"x-task") == [b"refund order 1", b"more"]

@@ -55,6 +55,10 @@ routes:
      upstream: {url: 'http://127.0.0.1:DOWN'}}
   - {name: unserved, match: {path_prefix: /unserved}, upstream: {url: 'http://127.0.0.1:PORT'},
      subject: {issuers: [corp]}, exchange: {authorization_server: down, audience: [orders-api]}}
+  - {name: asking, match: {path_prefix: /asking}, upstream: {url: 'http://127.0.0.1:PORT'},
+     subject: {issuers: [corp]}, approval: {by: desk}, exchange: {authorization_server: corp, audience: [orders-api]}}
+approvers:
+  desk: {opa: {url: 'http://127.0.0.1:TOKENS/v1/data/approve'}}
 """
 
 
@@ -160,6 +164,12 @@ ROWS = {
         challenge=CHALLENGE,
     ),
     "denied": Row(Kind.EXCHANGE_DENIED, 403, bearer(), challenge=CHALLENGE, reply=refused("access_denied")),
+    "not approved": Row(
+        Kind.APPROVAL_DENIED, 403, bearer("/asking"), "asking", challenge=CHALLENGE, reply=replied({"result": False})
+    ),
+    "no approval to be had": Row(
+        Kind.APPROVAL_UNAVAILABLE, 503, bearer("/asking"), "asking", retry_after="1", reply=replied({"result": "yes"})
+    ),
     "no route": Row(Kind.NO_ROUTE, 404, bearer("/nothing"), None),
     "a large body": Row(Kind.TOO_LARGE, 413, bare(b"PUT /small" + HEAD + b"Content-Length: 11\r\n\r\n"), "small"),
     "a large body in chunks": Row(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.model.approval import Approval
 from sidecar.model.decision import CacheResult
 from sidecar.model.receipt import Event, Occasion, Receipt, Standing
 from sidecar.model.refusal import Kind, Refusal, StepUp
@@ -241,3 +242,38 @@ def test_an_upstream_is_named_by_url_or_socket() -> None:
     assert plain.resource_server == "http://127.0.0.1:9000"
     assert secure.resource_server == "https://[::1]:8443/v1"
     assert socket.resource_server == "unix:/run/app.sock"
+
+
+@pytest.mark.parametrize(
+    ("approval", "told", "task"),
+    [
+        (Approval("desk"), {"by": "desk", "decision": "approved", "age_s": 0.0}, None),
+        (
+            Approval("desk", None, "a-1", "fine", 12.34567, 99.0, "sha256:00", "refund \u00fc\n"),
+            {
+                "by": "desk",
+                "id": "a-1",
+                "decision": "approved",
+                "reason": "fine",
+                "age_s": 12.346,
+                "arguments": "sha256:00",
+            },
+            "refund \u00fc\n",
+        ),
+        (
+            Approval("desk", Refusal(Kind.APPROVAL_DENIED, "No."), reason='"},"decision":"allowed'),
+            {"by": "desk", "decision": "denied", "reason": '"},"decision":"allowed', "age_s": 0.0},
+            None,
+        ),
+        (
+            Approval("desk", Refusal(Kind.APPROVAL_UNAVAILABLE, "No.")),
+            {"by": "desk", "decision": "unavailable", "age_s": 0.0},
+            None,
+        ),
+    ],
+)
+def test_what_an_approver_said(approval: Approval, told: dict[str, Any], task: str | None) -> None:
+    receipt = Receipt(Occasion("r", "GET"), refusal=approval.refusal, approval=approval)
+    parsed = _parse(line(Event.USE, receipt, TIME))
+    assert (parsed["approval"], parsed.get("claimed_task")) == (told, task)
+    assert parsed["decision"] == ("allowed" if approval.refusal is None else approval.refusal.kind.value)

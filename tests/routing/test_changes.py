@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.model.actors import ActorPattern
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -38,6 +39,10 @@ def with_upstream(**changed: Any) -> Route:
 
 def with_exchange(**changed: Any) -> Route:
     return replace(ORDERS, exchange=exchange(**changed))
+
+
+def with_approval(**changed: Any) -> Route:
+    return replace(ORDERS, approval=ApprovalPolicy(**{"by": "desk", **changed}))
 
 
 def with_expect(**changed: Any) -> Route:
@@ -143,6 +148,12 @@ def test_another_route_for_another_place() -> None:
     ]
 
 
+def test_another_approver_is_neither_stricter_nor_laxer() -> None:
+    assert changes(with_approval(), with_approval(by="opa")) == [Change("approval", "desk", "opa")]
+    asking = with_approval(reason_header="x-task")
+    assert changes(with_approval(), asking) == [Change("approval.reason_header", None, "x-task")]
+
+
 def test_an_order_that_means_nothing_is_no_change() -> None:
     assert changes(with_exchange(scope=("a", "b")), with_exchange(scope=("b", "a"))) == []
     assert changes(with_subject(acr_values=("a", "b")), with_subject(acr_values=("b", "a"))) == []
@@ -180,6 +191,9 @@ ORDERED: dict[str, tuple[Route, Route, Route | None]] = {
         replace(ORDERS, cors=Cors(frozenset({b"https://c"}), 1)),
     ),
     "exchange": (OPEN, ORDERS, None),
+    "approval": (ORDERS, with_approval(by="desk"), None),
+    "approval.max_age": (with_approval(max_age=60.0), with_approval(max_age=30.0), None),
+    "approval.bind_path": (with_approval(bind_path=False), with_approval(bind_path=True), None),
     "issuers": (with_subject(issuers=frozenset("ab")), with_subject(issuers=frozenset("a")), None),
     "require_scope": (
         with_subject(require_scope=("a",)),

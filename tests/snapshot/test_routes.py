@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from sidecar.model.actors import ActorPattern
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -42,6 +43,8 @@ authorization_servers:
     client_auth: {method: none}
 workload_tokens:
   self: {file: token, type: jwt}
+approvers:
+  desk: {opa: {url: 'http://127.0.0.1:8181/v1/data/approve'}}
 routes:
   - name: team/orders
     listener: out
@@ -80,6 +83,7 @@ routes:
       max_age: 5m
       require_actor: true
       allowed_actors: [{iss: 'https://a', sub: agent-7}, 'spiffe://example.com/agents/*']
+    approval: {by: desk, max_age: 90s, bind: [], reason_header: X-Task}
     exchange:
       authorization_server: partner
       audience: [orders-api, stock-api]
@@ -171,8 +175,9 @@ def test_every_key_of_a_route(folder: Folder) -> None:
         ),
         preflight=Preflight.ANSWER,
         cors=Cors(frozenset({b"https://app.example", b"null"}), 60),
+        approval=ApprovalPolicy("desk", 90.0, False, "x-task"),
     )
-    assert route.place.endswith("routes.yaml:21")
+    assert route.place.endswith("routes.yaml:23")
 
 
 def test_the_full_route_leaves_nothing_at_its_default(folder: Folder) -> None:
@@ -181,6 +186,7 @@ def test_the_full_route_leaves_nothing_at_its_default(folder: Folder) -> None:
     [plain] = folder.build().routes.values()
     assert everything.exchange is not None
     assert plain.exchange is not None
+    assert everything.approval is not None
     either_or = {"unix_path", "path", "by_issuer"}
     for one, other in (
         (everything, plain),
@@ -188,6 +194,7 @@ def test_the_full_route_leaves_nothing_at_its_default(folder: Folder) -> None:
         (everything.upstream, plain.upstream),
         (everything.subject, plain.subject),
         (everything.exchange, plain.exchange),
+        (everything.approval, ApprovalPolicy("")),
         (everything.exchange.expect, plain.exchange.expect),
     ):
         for field in fields(one):

@@ -9,6 +9,7 @@ def touched(version: str = "1.2.3") -> Metrics:
     metrics = Metrics(version)
     metrics.define(exchanges={"orders": ["corp"]}, authorization_servers=["corp"], trusted_issuers=["corp"])
     metrics.define_includes({"a": True})
+    metrics.define_approvals([("desk", "orders")], ["desk"])
     metrics.watch_upstream_connections(lambda: [("orders", "idle", 3)])
     metrics.watch_authorization_servers(lambda: [ServerLoad("corp", in_flight=64, queued=7, breaker=2)])
     metrics.route("orders").request("GET", 200)

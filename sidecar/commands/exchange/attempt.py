@@ -105,6 +105,8 @@ class Attempt:
             self._told["checks"]["may_act"] = "no"
             allow_actor(subject, await self._plan.next_actor(_NO_REQUEST))
             self._told["checks"]["may_act"] = "yes"
+        if (approval := self._plan.route.approval) is not None:
+            self._told["checks"]["approval"] = f"not asked for here: {approval.by} is asked about requests"
 
     async def _exchanged(self, presented: Subject | None) -> None:
         """Ask the server, and tell what was asked, what it said, and what was expected."""

@@ -1,7 +1,7 @@
 """Rules about the sections outside of routes: issuers, authorization servers, workload tokens, listeners, includes, the
 cache."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from sidecar.commands.lint.configuration import Configuration, found
@@ -40,6 +40,10 @@ def plain_http(configuration: Configuration) -> Iterator[Finding]:
         if server.allow_plain_http:
             path = ("authorization_servers", name, "allow_plain_http")
             yield found(path, "tokens and our own credentials may leave this machine unencrypted")
+    for name, approver in config.approvers.items():
+        if approver.allow_plain_http:
+            path = ("approvers", name, "allow_plain_http")
+            yield found(path, "whoever sits between can say yes in the approver's place")
     for name, issuer in config.trusted_issuers.items():
         if issuer.allow_plain_http:
             path = ("trusted_issuers", name, "allow_plain_http")
@@ -67,13 +71,15 @@ def unused(configuration: Configuration) -> Iterator[Finding]:
     for token in (config.workload_tokens[name] for name in tokens & config.workload_tokens.keys() if name is not None):
         issuers.add(token.issuer)
         servers |= {config.server_of(token.client_credentials)} if token.client_credentials is not None else set()
+    approvers = {route.approval.by for route in configuration.routes if route.approval is not None}
     listeners: set[str | None] = {route.listener for route in configuration.routes}
-    used: dict[Path, tuple[Iterable[str], set[str | None]]] = {
+    used: dict[Path, tuple[Iterable[str], Collection[str | None]]] = {
         (): ([DECISION] if config.decision is not None else [], listeners),
         ("gateway", "listeners"): (config.gateway.listeners or {}, listeners),
         ("trusted_issuers",): (config.trusted_issuers, issuers),
         ("authorization_servers",): (config.authorization_servers, servers),
         ("workload_tokens",): (config.workload_tokens, tokens),
+        ("approvers",): (config.approvers, approvers),
     }
     for path, (defined, named) in used.items():
         for name in defined:

@@ -11,7 +11,10 @@ from sidecar.model.tokens import Semantics
 #: Methods that change nothing (RFC 9110 §9.2.1, RFC 4918 §9.1, RFC 3253 §3.6, RFC 5323 §2).
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
 #: What may stand between a token and a change; one of these is enough.
-_CONFIRMED: Final[tuple[Callable[[Route], bool], ...]] = (lambda route: route.subject.max_age is not None,)
+_CONFIRMED: Final[tuple[Callable[[Route], bool], ...]] = (
+    lambda route: route.subject.max_age is not None,
+    lambda route: route.approval is not None,
+)
 #: Exact paths that probes ask for, who have no token.
 PROBES: Final = frozenset({"/health", "/healthz", "/livez", "/metrics", "/readyz"})
 

@@ -71,14 +71,15 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "mixed-strictness": Rule(
             (same_token.mixed_strictness,),
             "A route that asks less of the caller's token (`require_scope`, `require_claims`, `clients`, `acr_values`, "
-            "`max_age`, `require_actor`, `allowed_actors`) than another one, while it asks the same authorization "
-            "server for the same audience and the same scopes, or for more.",
+            "`max_age`, `require_actor`, `allowed_actors`), or needs no `approval`, unlike another one, while it asks "
+            "the same authorization server for the same audience and the same scopes, or for more.",
             "A caller who is refused on one path gets the very token by the other.",
             "Demand the same on both, or ask for fewer scopes where less is demanded.",
         ),
         "nested-policy": Rule(
             (several_routes.nested_policy,),
-            "A route that asks less of the caller's token than a route around it, by path or by host, for example "
+            "A route that asks less of the caller's token than a route around it, or needs no `approval` unlike it, by "
+            "path or by host, for example "
             "`/admin/export` under `/admin`; or than a route whose path differs from its own in case alone.",
             "Whoever reads the outer route believes that it protects everything below. And an upstream that does not "
             "tell `/Admin` from `/admin` serves one under the other's policy.",
@@ -102,8 +103,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "plain-http": Rule(
             (one_route.plain_http, elsewhere.plain_http),
-            "`allow_plain_http: true` of an upstream, an authorization server or a trusted issuer.",
-            "Whoever sits between can read the tokens, or replace the keys that they are verified with.",
+            "`allow_plain_http: true` of an upstream, an authorization server, a trusted issuer or an approver.",
+            "Whoever sits between can read the tokens, replace the keys that they are verified with, or say yes in an "
+            "approver's place.",
             "Use https, or accept it with a word on what encrypts the way.",
         ),
         "unauthenticated-client": Rule(
@@ -114,16 +116,16 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "unconfirmed-writes": Rule(
             (one_route.unconfirmed_writes,),
-            f"A route that takes a method other than {', '.join(sorted(one_route.SAFE))}, and asks for no "
-            "`subject.max_age`.",
+            f"A route that takes a method other than {', '.join(sorted(one_route.SAFE))}, and asks for neither "
+            "`subject.max_age` nor `approval`.",
             "Whoever holds a token, however old the login behind it, can change things there: an agent that was led "
             "astray, or a thief.",
-            "Set `max_age`, or name the methods that only read.",
+            "Set `max_age` or `approval`, or name the methods that only read.",
             opt_in=True,
         ),
         "unused": Rule(
             (elsewhere.unused,),
-            "A listener, trusted issuer, authorization server or workload token that no route uses.",
+            "A listener, trusted issuer, authorization server, workload token or approver that no route uses.",
             "It is trusted, reached or kept secret for nothing, and a route that was meant to use it may be missing.",
             "Remove it.",
         ),

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sidecar.commands.lint.configuration import Configuration, found
 from sidecar.commands.lint.demands import Supersets
 from sidecar.config.problems import Finding
-from sidecar.model.route import Exchange, Route, SubjectPolicy
+from sidecar.model.route import Exchange, Route
 
 #: A route that asks for more scopes than this is compared by each of them and all together, not by all their choices.
 MANY_SCOPES: Final = 5
@@ -22,7 +22,7 @@ class _Asked(NamedTuple):
 
 
 class _Demands(NamedTuple):
-    """What is asked of a token, by the key that asks; which values of a claim or which clients makes no difference."""
+    """What is asked of a token or an approver, by the key that asks; which values or clients makes no difference."""
 
     require_scope: frozenset[str]
     require_claims: frozenset[str]
@@ -31,11 +31,12 @@ class _Demands(NamedTuple):
     max_age: frozenset[str]
     require_actor: frozenset[str]
     allowed_actors: frozenset[str]
+    approval: frozenset[str]
 
 
 def mixed_strictness(configuration: Configuration) -> Iterator[Finding]:
     """Find routes that get what another route gets, or more, and ask less of the caller's token for it."""
-    demands = {route.name: _demands(route.subject) for route in configuration.routes}
+    demands = {route.name: _demands(route) for route in configuration.routes}
     asking: dict[_Asked, dict[_Demands, Route]] = {}
     for route in configuration.routes:
         for exchange in route.exchanges:
@@ -47,7 +48,7 @@ def mixed_strictness(configuration: Configuration) -> Iterator[Finding]:
             if (laxer := stricter.than(demands[route.name], asked)) is not None:
                 key, other = laxer
                 message = f"asks less than route {other.name}, whose exchange asks for the same or less"
-                yield found((*path, "subject", key), message)
+                yield found((*path, key) if key == "approval" else (*path, "subject", key), message)
                 break
 
 
@@ -73,7 +74,8 @@ class _Stricter:
         return None
 
 
-def _demands(policy: SubjectPolicy) -> _Demands:
+def _demands(route: Route) -> _Demands:
+    policy = route.subject
     return _Demands(
         require_scope=frozenset(policy.require_scope),
         require_claims=frozenset(path for path, _ in policy.require_claims),
@@ -82,6 +84,7 @@ def _demands(policy: SubjectPolicy) -> _Demands:
         max_age=_whether(policy.max_age),
         require_actor=_whether(policy.require_actor),
         allowed_actors=_whether(policy.allowed_actors),
+        approval=_whether(route.approval),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from sidecar.commands.lint.around import Around, covers
 from sidecar.commands.lint.configuration import Configuration, found
 from sidecar.commands.lint.demands import laxer_keys
-from sidecar.config.problems import Finding
+from sidecar.config.problems import Finding, Path
 from sidecar.model.route import Match, Route
 from sidecar.routing.conditions import PathPattern, host_patterns, methods_of, path_pattern
 from sidecar.routing.rules import Rule
@@ -25,14 +25,17 @@ def nested_policy(configuration: Configuration) -> Iterator[Finding]:
             continue  # exchange-none tells
         if (laxer := _laxer(around, route)) is not None:
             key, why = laxer
-            yield found((*path, "subject", key), why)
+            yield found((*path, *key), why)
 
 
-def _laxer(around: Around, route: Route) -> tuple[str, str] | None:
+def _laxer(around: Around, route: Route) -> tuple[Path, str] | None:
     for rule, other in around.of(route):
         if other.route.exchange is None or not _share_methods(rule, other):
             continue
-        if keys := laxer_keys(route.subject, than=other.route.subject):
+        keys: list[Path] = [("subject", key) for key in laxer_keys(route.subject, than=other.route.subject)]
+        if other.route.approval is not None and route.approval is None:
+            keys.append(("approval",))
+        if keys:
             how = "which is around it" if covers(other.box.path, rule.box.path) else "whose path differs in case alone"
             return keys[0], f"asks less than route {other.route.name}, {how}"
     return None

@@ -4,9 +4,10 @@ A key is here only when its function exists. What a single key can't tell, becau
 ``sidecar.config.rules`` and ``sidecar.config.references``.
 """
 
+from sidecar.config.schema.approvers import OPA, Approver, AuthZEN
 from sidecar.config.schema.gateway import Admin, Cache, Decision, Drain, Gateway, Listener, ListenerTLS, Receipts
 from sidecar.config.schema.root import Config
-from sidecar.config.schema.routes import Cors, Exchange, Expect, Match, Route, Subject, Upstream
+from sidecar.config.schema.routes import Approval, Cors, Exchange, Expect, Match, Route, Subject, Upstream
 from sidecar.config.schema.servers import (
     AuthorizationServer,
     CertificateClientAuth,
@@ -25,7 +26,11 @@ from sidecar.config.schema.servers import (
 from sidecar.config.schema.tracing import Tracing
 
 __all__ = [
+    "OPA",
     "Admin",
+    "Approval",
+    "Approver",
+    "AuthZEN",
     "AuthorizationServer",
     "Cache",
     "CertificateClientAuth",

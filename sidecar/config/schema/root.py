@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sidecar.config.addresses import listen_address
 from sidecar.config.schema.accept import AcceptedInFile
+from sidecar.config.schema.approvers import Approver
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.gateway import DEFAULT_LISTEN, Admin, Cache, Decision, Gateway, Listener, Receipts
 from sidecar.config.schema.include import Include
@@ -30,6 +31,7 @@ class Config(Section):
     trusted_issuers: Mapping[Name, TrustedIssuer] = key("Whose tokens callers may present.", default={})
     authorization_servers: Mapping[Name, AuthorizationServer] = key("Whom we ask for exchanges.", default={})
     workload_tokens: Mapping[Name, WorkloadToken] = key("Tokens that are ours.", default={})
+    approvers: Mapping[Name, Approver] = key("Who is asked for a yes before a token is exchanged.", default={})
     cache: Cache = key("What is remembered of issued tokens.", default={})
     accept: AcceptedInFile = key(
         "Findings of sidecar check that are meant and not about one route, each with the reason why.", default={}

@@ -139,6 +139,21 @@ class Exchange(Section):
 
 
 @section
+class Approval(Section):
+    """Somebody else's yes, which every request needs before its token is exchanged."""
+
+    by: Name = key("Whom to ask: one of approvers.")
+    max_age: Duration = key("A yes counts again so long for the same; 0s: every request is asked about.", default="0s")
+    bind: Many[Literal["path"]] = key(
+        "What a yes counts for besides: path, the same host, path and query; [], whatever the route takes.",
+        default=("path",),
+    )
+    reason_header: TokenHeader | None = key(
+        "The field in which callers claim what they are at; told to the approver, never forwarded.", default=None
+    )
+
+
+@section
 class Cors(Section):
     """Which web pages may call a route and read what it answers."""
 
@@ -160,6 +175,7 @@ class Route(Section):
     exchange: Annotated[Literal["none"] | Exchange, OneOf()] = key(
         "What the caller's token is exchanged for; none: no credential needed, none forwarded."
     )
+    approval: Approval | None = key("Whose yes is needed before the exchange.", default=None)
     preflight: Literal["refuse", "forward", "answer"] | None = key(
         "What becomes of a CORS preflight; refuse by default, forward with exchange: none.", default=None
     )

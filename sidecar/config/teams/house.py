@@ -66,6 +66,7 @@ _KEYS: Final[_Keys] = {
         ),
         "expect": dict.fromkeys(("audience", "extra_audience", "scope", "extra_scope", "subject"), _ANYTHING),
     },
+    "approval": dict.fromkeys(("by", "max_age", "bind", "reason_header"), _ANYTHING),  # it only makes a route stricter
     "preflight": _ANYTHING,
     "cors": dict.fromkeys(("origins", "max_age"), _ANYTHING),
     "accept": _ANYTHING,

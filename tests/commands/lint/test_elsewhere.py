@@ -33,6 +33,13 @@ def test_long_lifetimes(lints: Lints, sections: dict[str, Any], path: str | None
             {"trusted_issuers": {"corp": {**ISSUER, "issuer": "http://a.example", "allow_plain_http": True}}},
             "trusted_issuers.corp.allow_plain_http",
         ),
+        (
+            {
+                "approvers": {"desk": {"opa": {"url": "http://opa.example/"}, "allow_plain_http": True}},
+                "accept": {"unused": "it is looked at alone"},
+            },
+            "approvers.desk.allow_plain_http",
+        ),
         (with_server(allow_plain_http=False), None),
     ],
 )
@@ -58,11 +65,17 @@ def test_what_no_route_uses(desk: Desk) -> None:
             "other": {**SERVER, "issuer": "https://other.example"},
             "left": {**SERVER, "issuer": "https://left.example"},
         },
+        "approvers": {
+            "desk": {"opa": {"url": "http://127.0.0.1:1/"}},
+            "idle": {"authzen": {"url": "https://pdp.example"}},
+        },
         "workload_tokens": {"agent": {"file": "secret", "type": "jwt"}, "spare": {"file": "secret", "type": "jwt"}},
     }
     exchange = {"audience": ["a"], "authorization_server": "corp", "actor_token": "agent"}
     using = route("orders", "/", listener="in", subject={"issuers": ["corp", "borrowed"]}, exchange=exchange)
+    using["approval"] = {"by": "desk"}
     assert desk.lints(using, **sections) == [
+        ("unused", "approvers.idle"),
         ("unused", "authorization_servers.left"),
         ("unused", "gateway.listeners.out"),
         ("unused", "trusted_issuers.old"),

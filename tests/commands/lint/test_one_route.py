@@ -89,15 +89,17 @@ def test_every_method_on_any_of_many_hosts(lints: Lints, match: dict[str, Any], 
         ({"match": {"methods": ["GET", "POST"]}}, 1),
         ({"match": {"methods": ["DELETE"]}}, 1),
         ({"match": {"methods": ["DELETE"]}, "subject": {"max_age": "5m"}}, 0),
+        ({"approval": {"by": "desk"}}, 0),
         ({"subject": {"acr_values": ["mfa"]}}, 1),  # it may be of last year
         ({"exchange": "none", "accept": {"exchange-none": "public"}}, 0),  # exchange-none tells
     ],
 )
 def test_a_write_after_any_old_login(desk: Desk, changes: dict[str, Any], told: int) -> None:
     asked = [route("orders", "/orders", **changes), route("reads", "/reads", match={"methods": ["GET"]})]
-    assert desk.lints(*asked) == []  # nobody asked for it
+    approvers = {"desk": {"opa": {"url": "http://127.0.0.1:1/"}}} if "approval" in changes else {}
+    assert desk.lints(*asked, approvers=approvers) == []  # nobody asked for it
     desk.also = ("unconfirmed-writes",)
-    assert desk.lints(*asked) == [("unconfirmed-writes", "routes.0.subject.max_age")] * told
+    assert desk.lints(*asked, approvers=approvers) == [("unconfirmed-writes", "routes.0.subject.max_age")] * told
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,14 @@ def test_a_weaker_route_within_a_stricter_one(desk: Desk, outer: dict[str, Any],
     assert desk.messages(inner, outer) == ["asks less than route outer, which is around it"]
 
 
+def test_a_route_without_approval_within_one_that_needs_it(desk: Desk) -> None:
+    approvers = {"desk": {"opa": {"url": "http://127.0.0.1:1/"}}}
+    outer, inner = route("outer", "/admin", approval={"by": "desk"}), route("inner", "/admin/x")
+    assert ("nested-policy", "routes.1.approval") in desk.lints(outer, inner, approvers=approvers)
+    inner["approval"] = {"by": "desk", "max_age": "1h"}
+    assert desk.lints(outer, inner, approvers=approvers) == []
+
+
 @pytest.mark.parametrize(("strict", "lax"), [("/admin", "/Admin"), ("=/admin", "=/ADMIN"), ("/admin", "/Admin/public")])
 def test_a_path_that_differs_in_case_alone(desk: Desk, strict: str, lax: str) -> None:
     routes = route("strict", strict, subject=ADMIN), route("lax", lax)
