@@ -7,6 +7,7 @@ complete and whether bytes came after it; what that means for the connection is 
 import re
 from typing import Final, Protocol
 
+from sidecar.upstream.head import FIELD_LINE
 from sidecar.wire.framing import Delimiter, FramingError, ResponseFraming
 
 MAX_CHUNK_LINE: Final = 4 * 1024
@@ -15,6 +16,7 @@ MAX_TRAILERS: Final = 16 * 1024
 _SIZE: Final = rb"([0-9A-Fa-f]{1,15})(?:[ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?\r\n"
 _FIRST_SIZE_LINE: Final = re.compile(_SIZE)
 _NEXT_SIZE_LINE: Final = re.compile(rb"\r\n" + _SIZE)  # the line break ends the chunk before
+_TRAILERS: Final = re.compile(rb"(?:" + FIELD_LINE + rb")*+\r\n")
 
 
 class Decoder(Protocol):
@@ -143,6 +145,8 @@ class ChunkedDecoder:
         """Look for the empty line that ends the trailer section and with it the body."""
         end = 2 if data.startswith(b"\r\n") else data.find(b"\r\n\r\n") + 4
         if end >= 4 or data.startswith(b"\r\n"):
+            if _TRAILERS.fullmatch(data, 0, end) is None:  # perhaps another response: then the last chunk was none
+                raise FramingError("not the trailers of a body")
             self.complete = True
             self.excess = len(data) > end
         elif len(data) > MAX_TRAILERS:

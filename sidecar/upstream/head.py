@@ -18,8 +18,9 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 _TEXT: Final = rb"[\t\x20-\x7e\x80-\xff]*+"
 _STATUS_LINE: Final = rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _TEXT + rb"))?\r\n"
-_FIELD_LINE: Final = rb"(?>" + TOKEN.pattern + rb"):" + _TEXT + rb"\r\n"
-_HEAD: Final = re.compile(_STATUS_LINE + rb"(?:" + _FIELD_LINE + rb")*+\r\n")
+#: Of heads and of trailers.
+FIELD_LINE: Final = rb"(?>" + TOKEN.pattern + rb"):" + _TEXT + rb"\r\n"
+_HEAD: Final = re.compile(_STATUS_LINE + rb"(?:" + FIELD_LINE + rb")*+\r\n")
 #: A field's two parts, in what is a head; white space behind the value is still there.
 _PARTS: Final = re.compile(rb"\r\n([^:\r]+):[ \t]*+([^\r]*+)")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")

@@ -99,6 +99,12 @@ def test_chunks_give_their_data_alone(wire: bytes, body: bytes) -> None:
         b"1\r\nx\r\n;\r\n",
         b"1;" + b"x" * MAX_CHUNK_LINE,
         b"0\r\nA: " + b"x" * MAX_TRAILERS,
+        b"0\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"0\r\nA: x\ny\r\n\r\n",
+        b"0\r\nA: x\r\n y\r\n\r\n",
+        b"0\r\nA : x\r\n\r\n",
+        b"0\r\nA: \x00\r\n\r\n",
+        b"0\r\nA\r\n\r\n",
     ],
 )
 @pytest.mark.threat("S32")
