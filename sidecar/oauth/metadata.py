@@ -1,19 +1,21 @@
 """What a server publishes about itself: where it takes requests, where its keys are (RFC 8414, OpenID discovery).
 
 A document is used only when it names the very issuer that was asked for (RFC 8414 §3.3), and it never leads from https
-to plain http. Members that the gateway does not use are not judged: Authlib's model of this document is stricter than
-that (https only, also on loopback and inside a mesh; ``response_types_supported`` also of servers that have none), so
-it is not used here.
+to plain http, nor in plain http to another machine where the configuration does not allow that. Members that the
+gateway does not use are not judged: Authlib's model of this document is stricter than that (https only, also on
+loopback and inside a mesh; ``response_types_supported`` also of servers that have none), so it is not used here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.oauth.flight import Flight
 from sidecar.oauth.http import PeerClient, PeerError, PeerReplyUnusable, is_endpoint
+from sidecar.wire.grammar import is_loopback
 
 MAX_AGE: Final = 300.0  # seconds after which a document in use is read again, in the background
 
@@ -51,6 +53,7 @@ class MetadataSource:
 
     issuer: whom the document must name; None takes the document's word, which needs a discovery_url.
     discovery_url: where the document is, instead of the places that derive from the issuer.
+    plain_http: whether other machines may be asked without TLS.
 
     ValueError: at construction, neither is a URL that can be asked (an issuer has no query and no fragment).
 
@@ -58,7 +61,13 @@ class MetadataSource:
     """
 
     def __init__(
-        self, client: PeerClient, *, issuer: str | None, discovery_url: str | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        client: PeerClient,
+        *,
+        issuer: str | None,
+        discovery_url: str | None = None,
+        plain_http: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if discovery_url is not None and is_endpoint(discovery_url):
             self._locations: tuple[str, ...] = (discovery_url,)
@@ -68,6 +77,7 @@ class MetadataSource:
             raise ValueError("no http or https URL that can be asked for metadata")
         self._client = client
         self._issuer = issuer
+        self._plain_http = plain_http
         self._clock = clock
         self._flight = Flight(self._read, clock)
         self._metadata: ServerMetadata | None = None
@@ -106,7 +116,8 @@ class MetadataSource:
         reason = ""
         for location in self._locations:
             try:
-                metadata = read_metadata(await self._client.document(location), self._issuer, location)
+                document = await self._client.document(location)
+                metadata = read_metadata(document, self._issuer, location, plain_http=self._plain_http)
             except PeerReplyUnusable as error:
                 reason = reason or error.reason  # not here: the next place may have it
                 if error.retry_after is not None:
@@ -140,8 +151,10 @@ def locations(issuer: str) -> tuple[str, ...]:
     )
 
 
-def read_metadata(document: Mapping[str, Any], issuer: str | None, location: str) -> ServerMetadata:
-    """Read a document that was found at ``location``.
+def read_metadata(
+    document: Mapping[str, Any], issuer: str | None, location: str, *, plain_http: bool = False
+) -> ServerMetadata:
+    """Read a document that was found at ``location``; see ``MetadataSource`` for the others.
 
     MetadataError: it names another issuer, or an endpoint that is no URL or less protected than the document itself.
     """
@@ -153,22 +166,27 @@ def read_metadata(document: Mapping[str, Any], issuer: str | None, location: str
         aliases = {}
     if not isinstance(aliases, Mapping):
         raise MetadataError("mtls_endpoint_aliases is no object")
+    read = partial(_endpoint, location=location, plain_http=plain_http)
     return ServerMetadata(
         named,
-        token_endpoint=_endpoint(document, "token_endpoint", location),
-        jwks_uri=_endpoint(document, "jwks_uri", location),
-        introspection_endpoint=_endpoint(document, "introspection_endpoint", location),
-        mtls_token_endpoint=_endpoint(aliases, "token_endpoint", location),
-        mtls_introspection_endpoint=_endpoint(aliases, "introspection_endpoint", location),
+        token_endpoint=read(document, "token_endpoint"),
+        jwks_uri=read(document, "jwks_uri"),
+        introspection_endpoint=read(document, "introspection_endpoint"),
+        mtls_token_endpoint=read(aliases, "token_endpoint"),
+        mtls_introspection_endpoint=read(aliases, "introspection_endpoint"),
     )
 
 
-def _endpoint(document: Mapping[str, Any], member: str, location: str) -> str | None:
+def _endpoint(document: Mapping[str, Any], member: str, *, location: str, plain_http: bool) -> str | None:
     url = document.get(member)
     if url is None:
         return None
     if not isinstance(url, str) or not is_endpoint(url):
         raise MetadataError(f"{member} is no http or https URL")
-    if location.startswith("https:") and not url.startswith("https:"):
+    if url.startswith("https:"):
+        return url
+    if location.startswith("https:"):
         raise MetadataError(f"{member} leads from https to plain http")
+    if not plain_http and not is_loopback(urlsplit(url).hostname or ""):
+        raise MetadataError(f"{member} leads to plain http on another machine")
     return url

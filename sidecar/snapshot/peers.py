@@ -133,7 +133,7 @@ class _Compiler:
         documents = (section.discovery_url or iss) if discovers else None
         way = self._ways.way(path, section, peer_tls(section.tls), [documents, section.jwks_uri, endpoint])
         if discovers:
-            metadata = self._metadata(way, iss, section.discovery_url)
+            metadata = self._metadata(way, iss, section)
         if profile is not Profile.OPAQUE:
             made_of, location = self._issuer_keys(way, section, metadata)
             keys = self._parts.keep(
@@ -243,7 +243,7 @@ class _Compiler:
         client = self._ways.client(replace(way, bearer=None), "tokens", section.timeout, section.max_in_flight)
         metadata = None
         if section.issuer is not None or section.discovery_url is not None:
-            metadata = self._metadata(way, section.issuer, section.discovery_url)
+            metadata = self._metadata(way, section.issuer, section)
         endpoint: TokenEndpoint | MetadataSource | None = metadata
         if section.token_endpoint is not None:
             endpoint = TokenEndpoint(section.token_endpoint, section.issuer)
@@ -306,12 +306,17 @@ class _Compiler:
             raise NoProof((*path, source_of(section)), str(error)) from None
         return made, tls
 
-    def _metadata(self, way: Way, issuer: str | None, discovery_url: str | None) -> MetadataSource:
+    def _metadata(
+        self, way: Way, issuer: str | None, section: schema.TrustedIssuer | schema.AuthorizationServer
+    ) -> MetadataSource:
         client = self._ways.documents(way, "metadata")
+        place, plain_http = section.discovery_url, section.allow_plain_http
         return self._parts.keep(
             ("metadata", way.peer),
-            (client, issuer, discovery_url),
-            lambda: MetadataSource(client, issuer=issuer, discovery_url=discovery_url, clock=self._clock),
+            (client, issuer, place, plain_http),
+            lambda: MetadataSource(
+                client, issuer=issuer, discovery_url=place, plain_http=plain_http, clock=self._clock
+            ),
             MetadataSource.close,
         )
 

@@ -5,7 +5,8 @@ module repeats a byte of what it was given.
 """
 
 import re
-from ipaddress import IPv6Address
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 #: ``token`` (RFC 9110 §5.6.2): methods and field names.
@@ -55,6 +56,15 @@ def host_of(authority: bytes) -> str:
     if _NUMERIC_END.fullmatch(name) and not _IPV4.fullmatch(name):
         raise GrammarError("the host is a number, but no IPv4 address in dotted-decimal form")
     return name.decode("ascii").lower()
+
+
+@lru_cache(maxsize=256)
+def is_loopback(host: str) -> bool:
+    """Whether a host, an IPv6 address without its brackets, is ``localhost`` or a loopback address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _ipv6(address: bytes) -> str:

@@ -146,25 +146,6 @@ def test_issuers_have_no_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("10.0.0.1", False),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("localhost.example.com", False),
-        ("127.0.0.1.example.com", False),
-        ("::ffff:10.0.0.1", False),
-    ],
-)
-def test_loopback(host: str, loopback: bool) -> None:
-    assert addresses.is_loopback(host) is loopback
-
-
-@pytest.mark.parametrize(
     ("text", "pattern"),
     [
         ("API.Example.com", "api.example.com"),

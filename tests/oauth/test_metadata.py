@@ -156,10 +156,18 @@ def test_where_certificates_are_asked_for() -> None:
             read_metadata(GOOD | {"mtls_endpoint_aliases": wrong}, ISSUER, where)
 
 
-def test_plain_http_may_lead_anywhere() -> None:
-    """Where the document itself came over plain http, the configuration allowed that."""
-    document = GOOD | {"jwks_uri": "http://127.0.0.1/keys"}
-    assert read_metadata(document, ISSUER, "http://127.0.0.1/inside").jwks_uri == "http://127.0.0.1/keys"
+@pytest.mark.parametrize("member", ["token_endpoint", "jwks_uri", "introspection_endpoint"])
+@pytest.mark.threat("S26")
+def test_plain_http_stays_on_this_machine_unless_it_may_leave(member: str) -> None:
+    where = "http://127.0.0.1/inside"
+    for url in ("http://localhost:1/x", "http://127.0.0.2/x", "http://[::1]/x", "https://keys.example/x"):
+        assert getattr(read_metadata(GOOD | {member: url}, ISSUER, where), member) == url
+    for url in ("http://keys.example/x", "http://10.0.0.1/x", "http://localhost.example/x", "http://[::2]/x"):
+        with pytest.raises(MetadataError, match=f"{member} leads to plain http on another machine"):
+            read_metadata(GOOD | {member: url}, ISSUER, where)
+        assert getattr(read_metadata(GOOD | {member: url}, ISSUER, where, plain_http=True), member) == url
+        with pytest.raises(MetadataError, match="from https to plain http"):
+            read_metadata(GOOD | {member: url}, ISSUER, ISSUER, plain_http=True)
 
 
 def test_a_document_without_issuer_is_never_used() -> None:

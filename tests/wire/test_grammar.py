@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.wire.grammar import B64TOKEN, FIELD_VALUE, TOKEN, GrammarError, host_of
+from sidecar.wire.grammar import B64TOKEN, FIELD_VALUE, TOKEN, GrammarError, host_of, is_loopback
 
 
 @pytest.mark.parametrize("text", [b"GET", b"x", b"a-B_9", b"!#$%&'*+-.^_`|~"])
@@ -198,3 +198,22 @@ def test_a_number_of_a_label_more_or_less_is_still_no_name() -> None:
     for name in (b"7", b"1.7", b"1.2.7", b"1.2.3.4.7"):
         with pytest.raises(GrammarError, match="dotted-decimal"):
             host_of(name)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("::ffff:10.0.0.1", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
