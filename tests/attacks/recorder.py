@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from tests.attacks.strict import Message, Rest, requests
+from tests.attacks.strict import Message, Rest, requests, responses
 from tests.support.raw_upstream import Peer
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -34,8 +34,11 @@ class Recorder:
                     return
 
 
-async def conversation(port: int, data: bytes, *, patience: float = 10.0) -> bytes:
-    """Send bytes on a connection of their own, and return all that comes until its end, or as long as one waits."""
+async def conversation(port: int, data: bytes, *, answers: int = 0, patience: float = 10.0) -> bytes:
+    """Send bytes on a connection of their own, and return all that comes until its end, or as long as one waits.
+
+    answers: leave after so many final ones.
+    """
     received = bytearray()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with suppress(ConnectionError, TimeoutError):
@@ -43,5 +46,7 @@ async def conversation(port: int, data: bytes, *, patience: float = 10.0) -> byt
             writer.write(data)
             while piece := await reader.read(65536):
                 received += piece
+                if answers and len([each for each in responses(bytes(received))[0] if each.status >= 200]) >= answers:
+                    break
     writer.close()
     return bytes(received)
