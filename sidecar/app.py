@@ -35,9 +35,10 @@ from sidecar.model.status import Status
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
 from sidecar.observe.lately import Lately
-from sidecar.observe.line_writer import LineWriter, SinkError
+from sidecar.observe.line_writer import LineWriter
 from sidecar.observe.metrics import Metrics, ServerLoad
-from sidecar.observe.receipts import Receipts
+from sidecar.observe.receipts import Receipts, dropped
+from sidecar.observe.sink import SinkError
 from sidecar.rotation import LOOK_EVERY, Rotation
 from sidecar.snapshot import Snapshot, build
 from sidecar.status import config_status, status
@@ -360,7 +361,7 @@ def _writer(config: Config, metrics: Metrics) -> LineWriter | None:
     if section.sink == "none":
         return None
     path = None if section.sink == "stdout" else section.sink
-    return LineWriter(path, metrics.receipts_dropped.inc, chained=section.chain)
+    return LineWriter(path, metrics.receipts_dropped.inc, gap=dropped, chained=section.chain)
 
 
 def _receipts(loaded: Loaded, writer: LineWriter | None) -> Receipts:

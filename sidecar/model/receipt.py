@@ -15,11 +15,12 @@ from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 
 
 class Event(StrEnum):
-    """What a receipt tells of: one exchange, one use of what it gave, or a refusal."""
+    """What a line tells of: one exchange, one use of what it gave, a refusal, or receipts that were never written."""
 
     EXCHANGE = "exchange"
     USE = "use"
     REFUSAL = "refusal"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ of a token is ever handed on, and of a path only what can hold none.
 from collections.abc import Sequence
 from typing import Final
 
-from sidecar.model.decision import CacheResult, Decision, Exchanged
+from sidecar.model.decision import CacheResult, Decision, Exchanged, Grant
 from sidecar.model.receipt import Occasion, Receipt, Standing
 from sidecar.model.refusal import Kind, Refusal, refuse
 from sidecar.model.request import RequestHead
@@ -77,7 +77,8 @@ class Journal:
             self.receipts.use(Receipt(occasion, status=status, duration=duration))
         else:
             approval = decision.approval
-            self.receipts.use(Receipt(occasion, grant.fragment, None, grant.cache, status, duration, approval))
+            fragment = self._fragment(decision, grant)
+            self.receipts.use(Receipt(occasion, fragment, None, grant.cache, status, duration, approval))
 
     def turned_away(self, refusal: Refusal) -> None:
         """Count the refusal of a request that was not read, or can't be: there is nothing to write down of it."""
@@ -98,7 +99,7 @@ class Journal:
         if refusal.kind is Kind.LEAK_GUARD and route is not None:
             self.metrics.route(route.name).leak_stopped()
         grant = decision.grant
-        fragment = grant.fragment if grant is not None else ""
+        fragment = self._fragment(decision, grant) if grant is not None else ""
         if not fragment and decision.subject is not None:
             exchange = route.exchange_of(decision.subject.issuer) if route is not None else None
             fragment = self.receipts.fragment(Standing(subject=decision.subject, exchange=exchange))
@@ -112,6 +113,13 @@ class Journal:
         metrics = self.metrics.route(route.name if route is not None else None)
         metrics.request(method, status)
         metrics.request_duration.observe(duration)
+
+    def _fragment(self, decision: Decision, grant: Grant) -> str:
+        """What is known of a request's token; the caller too, where it was verified and a token of ours exchanged."""
+        route, subject = decision.route, decision.subject
+        if subject is None or route is None or route.exchange is None or route.exchange.subject_token is None:
+            return grant.fragment
+        return grant.fragment + self.receipts.caller(subject)
 
     def _occasion(self, request: RequestHead, route: Route | None, tokens: Sequence[bytes] = ()) -> Occasion:
         """tokens: what must not be shown of the path, beside what looks like a token."""

@@ -2,37 +2,28 @@
 
 The event loop's thread queues lines, bounded in bytes; one thread of its own writes them. A write that fails is tried
 again until it succeeds, so lines are lost only when the queue is full or time is up at the end. What the lines say is
-no business of this module; a chain is made in the writing thread, so that nobody waits for digests.
+no business of this module; a chain is made in the writing thread, so that nobody waits for digests. Where they go is
+``sink``'s.
 """
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import logging
-import os
-import select
-import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
-from sidecar.observe.chain import Chain, last_line
+from sidecar.observe.sink import Sink, SinkError, name_of
 
 QUEUE_BYTES: Final = 8 * 1024 * 1024
 GATHER_SECONDS: Final = 0.02  # lines wait this long for others, so that one write serves many
 RETRY_SECONDS: Final = 1.0
-FILE_CHUNK: Final = 64 * 1024
 
 _T = TypeVar("_T")
 
 _log = logging.getLogger("sidecar.receipts")
-
-
-class SinkError(Exception):
-    """The file can't be appended to; the message is the operating system's name for the error, or says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +36,29 @@ class _Batch:
 class LineWriter:
     """Appends lines to a file, or to standard output where ``path`` is None.
 
-    lost: told how many lines were lost, as they are. Several processes may append to one file. Lines are ASCII and end
-    in a line feed. All methods belong to the event loop that ``start`` was called on.
+    lost: told how many lines were lost, as they are. gap: makes the line that takes the place of so many, as soon as
+    there is room for it; what is lost at the very end has none. Several processes may append to one file. Lines are
+    ASCII and end in a line feed. All methods belong to the event loop that ``start`` was called on.
 
     chained: lines, which are JSON objects then, are linked (``chain``), from the last one of a regular file on; such a
     file has one writer.
     """
 
     def __init__(
-        self, path: str | None, lost: Callable[[int], None], *, max_bytes: int = QUEUE_BYTES, chained: bool = False
+        self,
+        path: str | None,
+        lost: Callable[[int], None],
+        *,
+        gap: Callable[[int], str] | None = None,
+        max_bytes: int = QUEUE_BYTES,
+        chained: bool = False,
     ) -> None:
         self._path = path
         self._lost = lost
+        self._gap = gap
+        self._missing = 0  # lines that were lost, and that no line tells of yet
         self._max_bytes = max_bytes
         self._chained = chained
-        self._chain: Chain | None = None
         self._backlog = 0  # bytes queued or being written
         self._unwritten = 0  # the same in lines
         self._pending: list[str] = []
@@ -75,15 +74,7 @@ class LineWriter:
         SinkError: the file can't be opened, is a pipe that nobody reads, or has a chain that another process writes.
         """
         self._loop = asyncio.get_running_loop()
-        try:
-            self._fd = _open(self._path)
-        except OSError as error:
-            raise SinkError(_name(error)) from None
-        try:
-            self._chain = self._begin() if self._chained else None
-        except (OSError, SinkError) as error:
-            os.close(self._fd)
-            raise (SinkError(_name(error)) if isinstance(error, OSError) else error) from None
+        self._sink = Sink(self._path, chained=self._chained)
         # A daemon, since a write that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._write_all, name="receipts", daemon=True)
         self._thread.start()
@@ -100,17 +91,12 @@ class LineWriter:
 
     def offer(self, line: str) -> bool:
         """Queue a line; False when the queue is full, and then the line is lost."""
-        size = len(line)
-        if self._backlog + size > self._max_bytes:
+        if self._backlog + len(line) > self._max_bytes:
             self._lost(1)
+            self._missing += 1
             self._fail("queue full")
             return False
-        self._backlog += size
-        self._unwritten += 1
-        self._pending.append(line)
-        self._pending_bytes += size
-        if self._timer is None:
-            self._timer = self._loop.call_later(GATHER_SECONDS, self._hand_over)
+        self._queue(line)
         return True
 
     async def write(self, line: str, timeout: float) -> bool:
@@ -132,6 +118,8 @@ class LineWriter:
     async def close(self, timeout: float) -> None:
         """Write what is queued, for ``timeout`` seconds at most; what is left then is lost, and counted as such."""
         flushed = await self.flush(timeout)
+        if flushed and self._pending:  # the line that tells of those that were lost
+            flushed = await self.flush(timeout)
         self._stop.set()
         self._handed.put(None)
         if flushed:
@@ -139,6 +127,14 @@ class LineWriter:
         elif self._unwritten:
             self._lost(self._unwritten)
             _log.error("receipts were lost at the end", extra={"lines": self._unwritten})
+
+    def _queue(self, line: str) -> None:
+        self._backlog += len(line)
+        self._unwritten += 1
+        self._pending.append(line)
+        self._pending_bytes += len(line)
+        if self._timer is None:
+            self._timer = self._loop.call_later(GATHER_SECONDS, self._hand_over)
 
     def _hand_over(self, written: asyncio.Future[None] | None = None) -> None:
         if self._timer is not None:
@@ -155,46 +151,49 @@ class LineWriter:
     def _done(self, batch: _Batch) -> None:
         self._backlog -= batch.size
         self._unwritten -= len(batch.lines)
+        if self._missing and self._gap is not None:
+            self._queue(self._gap(self._missing))
+            self._missing = 0
         if batch.written is not None and not batch.written.done():
             batch.written.set_result(None)
         if self._failing and self._backlog <= self._max_bytes // 4:
             self._failing = False
             _log.warning("receipts are written again")
 
-    def _begin(self) -> Chain:
-        """Begin a chain, or go on with the file's."""
-        if self._path is None or not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            return Chain()
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SinkError("another process writes to it, and a chain has one writer") from None
-        last = last_line(self._path)
-        if last is not None and not last.endswith(b"\n"):
-            os.write(self._fd, b"\n")  # whoever wrote it was killed in the middle of it
-            last += b"\n"
-        return Chain(last)
+    def _stay(self, cause: str) -> None:
+        _log.error("receipts go on in the file that was moved away", extra={"cause": cause})
 
     # From here on: the writing thread's. It shares nothing with the loop but the queue, the event and the file.
 
     def _write_all(self) -> None:
-        limit = FILE_CHUNK if stat.S_ISREG(os.fstat(self._fd).st_mode) else select.PIPE_BUF
+        sink, stays = self._sink, False
         try:
             while (batch := self._handed.get()) is not None:
-                lines = batch.lines if self._chain is None else map(self._chain.link, batch.lines)
-                if not all(self._write(chunk) for chunk in _chunks(lines, limit)):
+                stays = self._follow(said=stays)
+                lines = batch.lines if sink.chain is None else map(sink.chain.link, batch.lines)
+                if not all(self._write(chunk) for chunk in _chunks(lines, sink.limit)):
                     return
                 self._tell(self._done, batch)
         finally:
-            os.close(self._fd)
+            sink.close()
+
+    def _follow(self, *, said: bool) -> bool:
+        """Go on in the file that has the name now; return whether that can't be. said: that it can't, already."""
+        try:
+            self._sink.follow()
+        except SinkError as error:
+            if not said:
+                self._tell(self._stay, str(error))
+            return True
+        return False
 
     def _write(self, chunk: bytes) -> bool:
         rest = memoryview(chunk)
         while rest:
             try:
-                rest = rest[os.write(self._fd, rest) :]
+                rest = rest[self._sink.write(rest) :]
             except OSError as error:
-                self._tell(self._fail, _name(error))
+                self._tell(self._fail, name_of(error))
                 if self._stop.wait(RETRY_SECONDS):
                     return False
         return True
@@ -216,17 +215,3 @@ def _chunks(lines: Iterable[str], limit: int) -> Iterator[bytes]:
         size += len(line)
     if chunk:
         yield "".join(chunk).encode("ascii")
-
-
-def _open(path: str | None) -> int:
-    if path is None:
-        fd = os.dup(1)
-    else:
-        # Without O_NONBLOCK, opening a named pipe would wait for a reader for as long as there is none.
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
-    os.set_blocking(fd, True)
-    return fd
-
-
-def _name(error: OSError) -> str:
-    return errno.errorcode.get(error.errno or 0, "unknown")

@@ -14,7 +14,7 @@ from sidecar.model.approval import Approval
 from sidecar.model.receipt import Event, Receipt, Standing
 from sidecar.model.refusal import StepUp
 from sidecar.model.route import Exchange
-from sidecar.model.tokens import Actor, IssuedToken
+from sidecar.model.tokens import Actor, IssuedToken, Subject
 
 #: W3C Trace Context §3.2. Anything else could be anything, even a token, and is left out.
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -52,6 +52,22 @@ def fragment(standing: Standing, name_subject: Callable[[str], str]) -> str:
     members["actor"] = [_present({"iss": actor.iss, "sub": actor.sub}) for actor in actors] or None
     text = json.dumps(_present(members), separators=(",", ":"), allow_nan=False)
     return f",{text[1:-1]}" if len(text) > 2 else ""
+
+
+def caller(subject: Subject, name_subject: Callable[[str], str]) -> str:
+    """Return the members that name a verified caller whose token was not exchanged, as JSON text with a comma first."""
+    members = {
+        "caller": _present(
+            {
+                "iss": subject.iss or None,
+                "sub": name_subject(subject.sub),
+                "acr": subject.acr,
+                "client_id": subject.client_id,
+            }
+        ),
+        "caller_token": {"type": subject.token_type, "id": subject.token_id},
+    }
+    return f",{json.dumps(members, separators=(',', ':'), allow_nan=False)[1:-1]}"
 
 
 def line(event: Event, receipt: Receipt, time: str) -> str:
@@ -106,6 +122,11 @@ def _approval(approval: Approval) -> str:
         ),
         separators=(",", ":"),
     )
+
+
+def dropped_line(count: int, time: str) -> str:
+    """Return the whole line that stands for receipts that were never written, with its line feed."""
+    return f'{{"time":"{time}","event":"{Event.DROPPED.value}","count":{count}}}\n'
 
 
 def _step_up(asked: StepUp) -> str:

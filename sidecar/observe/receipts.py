@@ -10,6 +10,7 @@ from typing import Final
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.receipt import Event, Receipt, Standing
+from sidecar.model.tokens import Subject
 from sidecar.observe import receipt_line
 from sidecar.observe.line_writer import LineWriter
 
@@ -24,6 +25,12 @@ class ReceiptNotWritten(Exception):
 def hashed(key: bytes, sub: str) -> str:
     """Return the name of a subject in receipts with ``subject: hashed``."""
     return f"hmac:{hmac.digest(key, sub.encode('utf-8', 'surrogatepass'), 'sha256').hex()[:32]}"
+
+
+def dropped(count: int) -> str:
+    """Return the line that tells how many receipts were lost between the line before it and now."""
+    now = time.time()
+    return receipt_line.dropped_line(count, _stamp(_second(int(now)), now))
 
 
 class Receipts:
@@ -54,6 +61,10 @@ class Receipts:
     def fragment(self, standing: Standing) -> str:
         """Return what is the same for every use of an issued token, to be kept with it and put into its receipts."""
         return "" if self._writer is None else receipt_line.fragment(standing, self._name_subject)
+
+    def caller(self, subject: Subject) -> str:
+        """Return what names a verified caller beside the fragment of a token that was got for one of ours."""
+        return "" if self._writer is None else receipt_line.caller(subject, self._name_subject)
 
     @property
     def accepting(self) -> bool:
@@ -106,5 +117,13 @@ class Receipts:
         now = self._wall()
         second = int(now)
         if second != self._second:
-            self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._second_text}.{int((now - second) * 1000):03d}Z"
+            self._second, self._second_text = second, _second(second)
+        return _stamp(self._second_text, now)
+
+
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _stamp(second: str, now: float) -> str:
+    return f"{second}.{int((now - int(now)) * 1000):03d}Z"

@@ -22,7 +22,7 @@ from sidecar.observe import chain, receipt_line
 from sidecar.observe.journal import Journal
 from sidecar.observe.line_writer import LineWriter
 from sidecar.observe.metrics import Metrics
-from sidecar.observe.receipts import Receipts
+from sidecar.observe.receipts import Receipts, dropped
 from tests.docs.pages import ROOT
 from tests.docs.reference import Undescribed
 from tests.support import values
@@ -32,6 +32,7 @@ HEADING: Final = "## Every member\n"
 
 BEFORE: Final = """
 This table is made from the code. A member that has no value is left out; nothing is ever null or empty for that.
+A `dropped` line is no receipt, and has few of them: `time`, `event`, `count`, and `prev` where there is a chain.
 
 | member | in | says |
 | --- | --- | --- |
@@ -40,7 +41,8 @@ This table is made from the code. A member that has no value is left out; nothin
 MEANING: Final[Mapping[str, str]] = {
     "prev": "where `chain` is on: the SHA-256 of the whole line before",
     "time": "when the line was made: the end of what it tells; UTC",
-    "event": "which of the three",
+    "event": "`exchange`, `use`, `refusal` or `dropped`",
+    "count": "receipts that were never written, between the line before this one and `time`",
     "request_id": "`X-Request-ID`, the caller's or one of ours. Of an exchange: that of the request that caused it",
     "method": "the request's",
     "path": "as it came, without its query; a token that was pasted into it is `[token]`",
@@ -57,6 +59,14 @@ MEANING: Final[Mapping[str, str]] = {
     "subject_token": "what was exchanged",
     "subject_token.type": "its token type, a URI (RFC 8693 §3)",
     "subject_token.id": "`jti:…`, or `sha256:` and 16 hex digits",
+    "caller": "who called, where that was checked and a token of the gateway's own was exchanged",
+    "caller.iss": "who says so",
+    "caller.sub": "its name, as `subject.sub`",
+    "caller.acr": "how strong the login was",
+    "caller.client_id": "the client",
+    "caller_token": "what was presented, and goes nowhere",
+    "caller_token.type": "its token type",
+    "caller_token.id": "as above",
     "actor_token": "what proved who acts",
     "actor_token.type": "its token type",
     "actor_token.id": "as above",
@@ -123,8 +133,13 @@ def _rows() -> Iterator[str]:
         raise Undescribed(f"no example of {', '.join(sorted(missing))}: tests/docs/receipts makes them")
     for path in MEANING:
         if path in seen:
-            events = ["all"] if len(seen[path]) == len(Event) else [f"`{event}`" for event in seen[path]]
-            yield f"| `{path}` | {', '.join(events)} | {MEANING[path]} |"
+            yield f"| `{path}` | {_events(seen[path])} | {MEANING[path]} |"
+
+
+def _events(events: list[str]) -> str:
+    if {*Event} - {*events} <= {Event.DROPPED}:
+        return "all"
+    return ", ".join(f"`{event}`" for event in events)
 
 
 def paths(value: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -181,6 +196,8 @@ async def _write(sink: Path) -> None:
     fragment = await journal.exchanged(replace(record, approval=approval))
     grant = Grant(values.issued(), None, "x-1", 300.0, CacheResult.HIT, fragment)
     decision = Decision(record.route, record.subject, grant, approval=approval)
-    journal.used(request, decision, 200, 0.1)
+    ours = replace(record.route, exchange=replace(asked, subject_token="self"))
+    journal.used(request, replace(decision, route=ours), 200, 0.1)
     journal.refused(request, decision, refusal, 401, 0.1)
+    writer.offer(dropped(3))
     await journal.receipts.close(5.0)

@@ -130,6 +130,11 @@ async def test_on_the_way_in_the_caller_is_verified_all_the_same(world: MakeWorl
         assert asked.form["subject_token"] == "our-own-file-token"
     uses = [line for line in await it.gateway.receipt_lines() if line["event"] == "use"]
     assert [line["subject_source"] for line in uses] == ["workload", "workload"]
+    assert [line["caller"]["sub"] for line in uses] == ["alice", "bob"]
+    assert [line["caller_token"]["id"] for line in uses] == [
+        f"jti:{peek(token).claims['jti']}" for token in (alice, bob)
+    ]
+    assert len({line["subject_token"]["id"] for line in uses}) == 1
 
 
 async def test_our_own_token_as_actor(world: MakeWorld) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 import os
 import select
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.observe import chain, line_writer
-from sidecar.observe.line_writer import LineWriter, SinkError
+from sidecar.observe.line_writer import LineWriter
+from sidecar.observe.sink import SinkError
 
 TIMEOUT = 10.0
 
@@ -245,6 +247,71 @@ async def test_a_chain_outlives_the_copy_and_truncation_of_its_file(tmp_path: Pa
         os.truncate(path, 0)
         assert await writer.write('{"b":1}\n', TIMEOUT)
     assert chain.named(path.read_bytes()) == chain.digest(first)
+
+
+async def test_nothing_is_lost_over_many_rotations_under_way(tmp_path: Path) -> None:
+    path = tmp_path / "receipts"
+    async with _chained(str(path)) as writer:
+        for number in range(200):
+            assert writer.offer(f'{{"number":{number}}}\n')
+            if number % 20 == 10:
+                await asyncio.to_thread(path.rename, tmp_path / f"receipts.{number:03d}")
+            await asyncio.sleep(0.002)
+            if number % 20 == 0:
+                assert await writer.flush(TIMEOUT)
+    files = [*(tmp_path / f"receipts.{number:03d}" for number in range(10, 200, 20)), path]
+    lines = [line for file in files for line in file.read_bytes().splitlines(keepends=True)]
+    assert len(files) == 11
+    assert [json.loads(line)["number"] for line in lines] == list(range(200))
+    assert [chain.named(line) for line in lines] == [chain.NONE, *map(chain.digest, lines[:-1])]
+
+
+async def test_a_file_that_can_not_be_followed_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "receipts"
+    async with _writer(str(path)) as (writer, lost):
+        assert await writer.write("1\n", TIMEOUT)
+        moved = path.rename(tmp_path / "receipts.1")
+        path.mkdir()
+        for line in ("2\n", "3\n"):
+            assert await writer.write(line, TIMEOUT)
+        path.rmdir()
+        assert await writer.write("4\n", TIMEOUT)
+        path.rename(tmp_path / "receipts.2")
+        path.mkdir()
+        assert await writer.write("5\n", TIMEOUT)
+    assert moved.read_text() == "1\n2\n3\n"
+    assert (tmp_path / "receipts.2").read_text() == "4\n5\n"
+    assert lost == []
+    said = [(record.message, getattr(record, "cause", None)) for record in caplog.records]
+    assert said == [("receipts go on in the file that was moved away", "EISDIR")] * 2
+
+
+async def test_lost_lines_leave_a_line_in_their_place(pipe: tuple[str, int]) -> None:
+    path, reader = pipe
+    lost: list[int] = []
+    writer = LineWriter(path, lost.append, gap=lambda count: f"gap {count}\n", max_bytes=200_000)
+    writer.start()
+    taken = 0
+    while writer.offer(f"{taken:05d}{'x' * 4000}\n"):
+        taken += 1
+    assert not writer.offer("y" * 150_000)
+    size = taken * 4006 + len("gap 2\n")
+    lines = (await _drain(reader, size)).splitlines()
+    assert [line[:5] for line in lines] == [*(f"{number:05d}".encode() for number in range(taken)), b"gap 2"]
+    assert await writer.write("after\n", TIMEOUT)
+    assert await _drain(reader, 6) == b"after\n"
+    await writer.close(TIMEOUT)
+    assert sum(lost) == 2
+
+
+async def test_the_line_about_lost_ones_is_written_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "receipts"
+    writer = LineWriter(str(path), lambda _: None, gap=lambda count: f"gap {count}\n", max_bytes=10)
+    writer.start()
+    assert writer.offer("12345\n")
+    assert not writer.offer("67890\n")
+    await writer.close(TIMEOUT)
+    assert path.read_text() == "12345\ngap 1\n"
 
 
 async def test_a_chain_has_one_writer(tmp_path: Path) -> None:

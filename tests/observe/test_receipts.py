@@ -4,8 +4,11 @@ import hashlib
 import hmac
 import json
 import os
+import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from sidecar.model.refusal import Kind, Refusal
 from sidecar.model.tokens import ACCESS_TOKEN, Actor, Subject
 from sidecar.observe import receipts as module
 from sidecar.observe.line_writer import LineWriter
-from sidecar.observe.receipts import ReceiptNotWritten, Receipts
+from sidecar.observe.receipts import ReceiptNotWritten, Receipts, dropped
 
 TIMEOUT = 10.0
 RECEIPT = Receipt(Occasion("r-1", "GET", b"/"))
@@ -115,6 +118,13 @@ async def test_time_is_utc_with_milliseconds(sink: Sink) -> None:
         "1970-01-01T00:00:01.250Z",
         "2026-01-02T03:04:05.006Z",
     ]
+
+
+def test_lost_ones_leave_a_line_of_their_own() -> None:
+    line = json.loads(dropped(12))
+    assert (line["event"], line["count"], line.keys()) == ("dropped", 12, {"time", "event", "count"})
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+    assert abs(datetime.fromisoformat(line["time"]).timestamp() - time.time()) < 60
 
 
 async def test_without_uses_exchanges_and_refusals_remain(sink: Sink) -> None:

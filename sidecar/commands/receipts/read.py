@@ -72,7 +72,15 @@ def parse(raw: bytes | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     texts = (value.get(name) for name in ("time", "event", "request_id"))
-    return value if all(isinstance(text, str) for text in texts) else None
+    if all(isinstance(text, str) for text in texts):
+        return value
+    return value if isinstance(value.get("time"), str) and lost(value) else None
+
+
+def lost(receipt: dict[str, Any]) -> int:
+    """Return how many receipts a line says were never written; 0 for a receipt."""
+    count = receipt.get("count")
+    return count if receipt.get("event") == "dropped" and type(count) is int and count > 0 else 0
 
 
 def _open(name: str) -> BinaryIO:

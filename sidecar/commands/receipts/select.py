@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sidecar.commands.receipts.read import lost
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -25,15 +27,19 @@ class Selection:
     until: datetime | None = None
 
     def takes(self, receipt: dict[str, Any]) -> bool:
-        """Whether a receipt is all that is asked."""
+        """Whether a receipt is all that is asked. One that was never written may have been, as far as its time goes."""
+        return (lost(receipt) > 0 or self._matches(receipt)) and self._is_then(receipt)
+
+    def _matches(self, receipt: dict[str, Any]) -> bool:
         if self.subject is not None and member(receipt, "subject", "sub") != self.subject:
             return False
         if self.actor is not None and self.actor not in (actor.get("sub") for actor in actors(receipt)):
             return False
         if self.route is not None and receipt.get("route") != self.route:
             return False
-        if self.decision is not None and receipt.get("decision") != self.decision:
-            return False
+        return self.decision is None or receipt.get("decision") == self.decision
+
+    def _is_then(self, receipt: dict[str, Any]) -> bool:
         if self.since is None and self.until is None:
             return True
         when = moment(receipt["time"])
@@ -74,6 +80,8 @@ def shown(value: Any) -> str:
 
 def line(receipt: dict[str, Any]) -> str:
     """Return a receipt as one line: when, what, who, and what came of it."""
+    if number := lost(receipt):
+        return f"{shown(receipt['time'])} dropped: {number} receipts before this were never written"
     told = [receipt["time"], receipt["event"], receipt.get("decision"), receipt.get("method"), receipt.get("path")]
     named = {
         "route": receipt.get("route"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sidecar.commands.receipts.read import Source
+from sidecar.commands.receipts.read import Source, lost
 from sidecar.commands.receipts.select import member, moment
 
 #: More receipts than this are no story; the id is one of a token that many requests used.
@@ -62,7 +62,7 @@ def gather(source: Source, identifier: str) -> list[Hop]:
     while size != known.size + len(found):
         size = known.size + len(found)
         for raw, receipt in source.receipts():
-            if raw not in found and _belongs(receipt, identifier, known):
+            if raw not in found and not lost(receipt) and _belongs(receipt, identifier, known):
                 found[raw] = receipt
                 if len(found) > MOST:
                     raise TooMany(f"{identifier}: more than {MOST} receipts; take the id of one request or exchange")

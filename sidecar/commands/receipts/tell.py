@@ -10,6 +10,8 @@ from typing import Any, Final
 from sidecar.commands.receipts.select import actors, member, moment, shown
 from sidecar.commands.receipts.story import Hop
 
+#: What stands for a status where the caller left before there was one.
+CALLER_LEFT: Final = 499
 _CACHE: Final = {
     "miss": "It was asked for this request.",
     "hit": "The token was in the cache, from an earlier exchange.",
@@ -56,6 +58,11 @@ def _who(hop: Hop) -> Iterator[str]:
     if (acr := subject.get("acr")) is not None:
         text += f", logged in at level {shown(acr)}"
     yield f"{text}."
+    if isinstance(caller := hop.first("caller"), dict):
+        yield (
+            f"That is the gateway's own name. Who called: {shown(caller.get('sub'))}, on the word of "
+            f"{shown(caller.get('iss'))} (token {shown(hop.first('caller_token', 'id'))})."
+        )
     chain = next((found for receipt in hop.receipts if (found := actors(receipt))), [])
     if chain:
         named = [f"{shown(actor.get('sub'))}{_by(actor.get('iss'))}" for actor in chain]
@@ -116,12 +123,20 @@ def _lifetime(hop: Hop, lifetime: Any) -> str:
     return f", for {lifetime:g} seconds" + (f", until {until:%Y-%m-%d %H:%M:%S} UTC" if until is not None else "")
 
 
+def _answered(upstream: str, status: Any) -> str:
+    if status is None:
+        return f"It was let go on to upstream {upstream}, whose answer is not on record"
+    if status == CALLER_LEFT:
+        return f"Upstream {upstream} had not answered when the caller left"
+    return f"Upstream {upstream} answered {shown(status)}"
+
+
 def _came_of_it(receipt: dict[str, Any]) -> str:
     status, decision = receipt.get("status"), shown(receipt.get("decision"))
     if receipt["event"] == "use":
         upstream = shown(receipt.get("upstream") or "not named")
         came = _CACHE.get(str(receipt.get("cache")), "")
-        return f"{came} Upstream {upstream} answered {shown(status)}, at {shown(receipt['time'])}.".strip()
+        return f"{came} {_answered(upstream, status)}, at {shown(receipt['time'])}.".strip()
     text = f"Refused as {decision}, with status {shown(status)}, at {shown(receipt['time'])}"
     text += f": {shown(receipt['reason'])}" if "reason" in receipt else "."
     text += f" Found: {shown(receipt['finding'])}." if "finding" in receipt else ""

@@ -6,7 +6,7 @@ Needs the lines alone and keeps none of them. What is cut off at the end shows o
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from sidecar.commands.receipts.read import Line, parse
+from sidecar.commands.receipts.read import Line, lost, parse
 from sidecar.observe import chain
 
 
@@ -45,7 +45,9 @@ class Verification:
         if not line.raw.endswith(b"\n"):
             return "cut off in the middle"
         if named == self.head:
-            return None if parse(line.raw) is not None else "not a receipt, though a line of the chain"
+            if (receipt := parse(line.raw)) is None:
+                return "not a receipt, though a line of the chain"
+            return f"{number} receipts before this were never written" if (number := lost(receipt)) else None
         if before is not None:
             other = "a new chain begins here, and " if named == chain.NONE else ""
             return f"{other}it does not follow {before.place}: that line was changed, or lines are missing or moved"

@@ -74,6 +74,35 @@ def test_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+DROPPED = {"time": "2026-11-21T12:30:00.000Z", "event": "dropped", "count": 12}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--subject", "alice"], True),  # one of them may have been hers
+        (["--route", "bills", "--decision", "allowed"], True),
+        (["--since", "2026-11-21T12:30:00Z"], True),
+        (["--since", "2026-11-21T12:30:01Z"], False),
+        (["--until", "2026-11-21T12:30:00Z"], False),
+    ],
+)
+def test_receipts_that_were_never_written_are_told_where_they_may_have_been(
+    words: list[str], told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["receipts", *words, written(tmp_path, ALICE, DROPPED, BOB)]) == 0
+    line = "2026-11-21T12:30:00.000Z dropped: 12 receipts before this were never written\n"
+    assert (line in capsys.readouterr().out) is told
+
+
+@pytest.mark.parametrize("count", [0, -1, "12", True, None, 1.5])
+def test_a_line_that_tells_of_none_is_no_receipt(
+    count: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["receipts", written(tmp_path, {**DROPPED, "count": count})]) == 1
+    assert capsys.readouterr().err.endswith("not a receipt\n")
+
+
 def test_nothing_in_a_receipt_moves_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b[2J\r\n\u202e"
     file = written(

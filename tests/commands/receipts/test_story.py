@@ -176,3 +176,38 @@ def test_no_value_of_a_member_breaks_it(name: str, value: Any, tmp_path_factory:
 def test_a_trace() -> None:
     assert trace_of({"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}) == TRACE
     assert trace_of({"traceparent": 5}) is trace_of({}) is trace_of({"traceparent": "x"}) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (200, "Upstream https://service1.example answered 200, at"),
+        (502, "Upstream https://service1.example answered 502, at"),
+        (499, "Upstream https://service1.example had not answered when the caller left, at"),
+        (None, "It was let go on to upstream https://service1.example, whose answer is not on record, at"),
+    ],
+)
+def test_an_answer_is_the_upstreams_only_where_it_gave_one(
+    status: int | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = hops(1)
+    files[0][1]["status"] = status
+    assert main(["receipts", "--story", "r1", *written(tmp_path, files)]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_who_called_is_told_beside_whose_token_was_exchanged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caller = {"iss": "https://corp.example", "sub": "bob"}
+    files = hops(1, subject_source="workload")
+    files[0][1] |= {"caller": caller, "caller_token": {"type": "jwt", "id": "jti:b1"}}
+    assert main(["receipts", "--story", "r1", *written(tmp_path, files)]) == 0
+    told = "That is the gateway's own name. Who called: bob, on the word of https://corp.example (token jti:b1).\n"
+    assert told in capsys.readouterr().out
+
+
+def test_receipts_that_were_never_written_are_no_part_of_one(tmp_path: Path) -> None:
+    files = hops(1)
+    files[0].insert(1, {"time": "2026-11-21T12:00:02.000Z", "event": "dropped", "count": 3})
+    assert [len(hop.receipts) for hop in gather(Source(written(tmp_path, files)), "r1")] == [2]

@@ -12,6 +12,7 @@ from sidecar.__main__ import main
 from sidecar.commands.receipts.read import Line
 from sidecar.commands.receipts.verify import Verification
 from sidecar.observe.chain import Chain, digest
+from sidecar.observe.receipts import dropped
 from tests.support.gateway import get, recording_upstream, running_gateway
 
 COUNT = 8
@@ -100,6 +101,15 @@ def test_the_command_over_rotated_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["receipts", "--verify", str(new)]) == 1
     assert f"{new}:1: lines before it are missing" in capsys.readouterr().out
     assert main(["receipts", "--verify", str(new), str(old)]) == 1
+
+
+def test_lines_that_were_never_written_are_a_finding_though_the_chain_is_whole() -> None:
+    links = Chain()
+    lines = [links.link(text).encode() for text in (dropped(7), dropped(1))]
+    assert findings(lines) == [
+        "f:1: 7 receipts before this were never written",
+        "f:2: 1 receipts before this were never written",
+    ]
 
 
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
