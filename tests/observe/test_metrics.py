@@ -28,6 +28,8 @@ CONTRACT = {
     "cache_evictions_total": {"reason"},
     "issued_token_refusals_total": {"route", "result"},
     "leak_guard_total": {"route"},
+    "approvals_total": {"approver", "route", "outcome"},
+    "approval_duration_seconds_bucket": {"approver", "le"},
     "authorization_server_available": {"authorization_server"},
     "trusted_issuer_available": {"issuer"},
     "jwks_refreshes_total": {"issuer", "outcome"},
@@ -78,7 +80,7 @@ def test_exchange_durations_use_the_same_buckets() -> None:
     for name, labels in _samples(metrics):
         if "le" in dict(labels):
             bounds.setdefault(name, set()).add(dict(labels)["le"])
-    assert len(bounds) == 4
+    assert len(bounds) == 5
     assert all(len(found) == 14 for found in bounds.values())
     assert len(set(map(frozenset, bounds.values()))) == 1
 
@@ -140,12 +142,14 @@ def test_how_servers_are_used_is_asked_at_the_scrape() -> None:
 def test_what_left_the_configuration_takes_its_series_along() -> None:
     metrics = touched()
     metrics.define(exchanges={"carts": ["other"]}, authorization_servers=["other"], trusted_issuers=["other"])
+    metrics.define_approvals([], [])
     metrics.watch_upstream_connections(tuple)
     metrics.watch_authorization_servers(tuple)
     left = {label for _, labels in _samples(metrics) for label in labels}
     assert ("route", "carts") in left
     assert ("route", "none") in left
-    assert not {("route", "orders"), ("authorization_server", "corp"), ("issuer", "corp")} & left
+    gone = {("route", "orders"), ("authorization_server", "corp"), ("issuer", "corp"), ("approver", "desk")}
+    assert not gone & left
 
 
 def test_defining_again_keeps_what_was_counted() -> None:
