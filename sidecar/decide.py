@@ -1,4 +1,4 @@
-"""The life of a request up to the upstream's door: match → take → verify → allow → approve → exchange.
+"""The life of a request up to the upstream's door: match → take → verify → operation → allow → approve → exchange.
 
 One function over plain values. The gateway forwards what it decides and ``sidecar explain`` tells it, so they can never
 disagree. A step that is not visible here is in the wrong place.
@@ -6,6 +6,7 @@ disagree. A step that is not visible here is in the wrong place.
 
 from collections.abc import Awaitable, Callable
 
+from sidecar.caller.mcp import ReadBody, read_operation, refuse_page, rule_of
 from sidecar.caller.take import needle, needles, refuse_second_place, take
 from sidecar.exchange.plan import Plan
 from sidecar.inbound.handshake import asks_for_websocket, check_handshake, comes_from_elsewhere
@@ -33,21 +34,23 @@ async def decide(
     request: RequestHead,
     snapshot: Snapshot,
     exchange: Exchange,
+    body: ReadBody | None = None,
     *,
     approve: Approve | None = None,
-    operation: Operation | None = None,
     trace: Trace | None = None,
 ) -> Decision:
     """Return what becomes of a request: a route and a token to forward it with, or a refusal and how far it came.
 
-    approve: None: the snapshot's approvers are asked. operation: what a tool server is asked to do, where it is known.
-    trace: told of each step that begins. It never raises but for cancellation. Nothing may leave under a decision that
-    has a refusal.
+    body: reads the request's body, where its route decides by that; None refuses what comes to such a route.
+    approve: None: the snapshot's approvers are asked. trace: told of each step that begins.
+    It never raises but for cancellation, and what ``body`` raises beside Refused. Nothing may leave under a decision
+    that has a refusal.
     """
     route: Route | None = None
     preflight = websocket = False
     subject: Subject | None = None
     approval: Approval | None = None
+    operation: Operation | None = None
     ingress = snapshot.listeners[request.listener].direction is Direction.INGRESS
     try:
         if trace is not None:
@@ -59,6 +62,8 @@ async def decide(
         if websocket := route.upstream.websocket and asks_for_websocket(request):
             check_handshake(request)
             _allow_page(request, route)
+        if route.mcp is not None and not preflight:
+            refuse_page(request, route.mcp, route.cors)
         if preflight or not route.takes_token:
             # Nobody's token is asked for; one that came goes nowhere.
             drop_cookies = preflight or route.upstream.drop_cookies
@@ -75,6 +80,12 @@ async def decide(
             if trace is not None:
                 trace.step(Step.VERIFY)
             subject = await snapshot.verifier.verify(credential, route.subject.issuers)
+        if route.mcp is not None and not preflight:
+            if trace is not None:
+                trace.step(Step.OPERATION)
+            operation = await read_operation(request, route, route.mcp, body)
+            route = snapshot.narrowed(route, rule_of(route.mcp, operation))
+        if subject is not None:
             allow(route.subject, subject, snapshot.verifier.clock.wall())
         if preflight or route.exchange is None:
             return Decision(route, preflight=preflight, websocket=websocket, left_behind=left_behind)
@@ -91,7 +102,15 @@ async def decide(
             trace.step(Step.EXCHANGE)
         grant = await exchange(plan, subject, request, approval)
         left_behind = (*left_behind, *snapshot.borne(request))
-        return Decision(route, subject, grant, websocket=websocket, left_behind=left_behind, approval=approval)
+        return Decision(
+            route,
+            subject,
+            grant,
+            websocket=websocket,
+            operation=operation,
+            left_behind=left_behind,
+            approval=approval,
+        )
     except Refused as refused:
         header = route.subject.header if route is not None else "authorization"
         return Decision(
@@ -99,6 +118,7 @@ async def decide(
             subject,
             refusal=refused.refusal,
             preflight=preflight,
+            operation=operation,
             left_behind=needles(request, header),
             approval=approval,
         )

@@ -30,7 +30,8 @@ from sidecar.inbound.accept import accept
 from sidecar.model.approval import Approval, ApprovalPolicy
 from sidecar.model.operation import Operation
 from sidecar.model.refusal import Refused
-from sidecar.model.request import Fields, RequestHead
+from sidecar.model.request import Fields, RequestHead, by_name
+from sidecar.model.route import Route
 from sidecar.model.tokens import Subject, WorkloadToken
 from sidecar.observe.metrics import Metrics
 from sidecar.snapshot import Snapshot, build
@@ -42,6 +43,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", metavar="METHOD")
     parser.add_argument("url", metavar="URL", help="as the caller writes it: http://api.example.com/orders/1")
     parser.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="another header")
+    parser.add_argument(
+        "--body", metavar="FILE", help="what is in the body, for a route with mcp; application/json where not said"
+    )
     parser.add_argument("--listener", metavar="NAME", help="where there are several; the first by default")
     parser.add_argument("--token-file", metavar="FILE", help="the caller's token; its issuer is asked for its keys")
     parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
@@ -54,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     try:
         message, token = _message(arguments), _token(arguments.token_file)
+        body = _body(arguments.body)
+        if body is not None:
+            message = with_body(message, body)
         snapshot = build(loaded, Metrics(sidecar.__version__))
         listener = arguments.listener or next(iter(snapshot.listeners))
         if listener not in snapshot.listeners:
@@ -64,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     async def told() -> list[Step]:
         try:
-            return await explain(loaded, snapshot, message, listener, token)
+            return await explain(loaded, snapshot, message, listener, token, body or b"")
         finally:
             await snapshot.close()
 
@@ -88,14 +95,17 @@ class Message:
 
 
 async def explain(
-    loaded: Loaded, snapshot: Snapshot, message: Message, listener: str, token: str | None = None
+    loaded: Loaded, snapshot: Snapshot, message: Message, listener: str, token: str | None = None, body: bytes = b""
 ) -> list[Step]:
     """Return the steps of a request's way through a snapshot of a file; the last one says what becomes of it.
 
-    token: the caller's, put into the field where the request's route looks for one.
+    token: the caller's, put into the field where the request's route looks for one. body: what the message carries.
     """
     asked: list[Ask] = []
     questions: list[Question] = []
+
+    async def read(_: Route, most: int) -> bytes:
+        return body[:most]  # the head says how long it is, and was judged by that
 
     async def unapproved(
         policy: ApprovalPolicy, plan: Plan, subject: Subject | None, request: RequestHead, operation: Operation | None
@@ -116,7 +126,7 @@ async def explain(
             request = _accepted(snapshot, replace(message, raw_headers=(*message.raw_headers, carried)), listener)
     except Refused as caught:
         return [Step("accept", refused(caught.refusal), {}, (), caught.refusal)]
-    decision = await decide(request, snapshot, dry, approve=unapproved)
+    decision = await decide(request, snapshot, dry, read, approve=unapproved)
     told = Way(loaded, snapshot.table, request, decision, next(iter(asked), None), next(iter(questions), None))
     return list(told.steps())
 
@@ -172,6 +182,22 @@ def _message(arguments: argparse.Namespace) -> Message:
             raise ValueError("--header: should be 'NAME: VALUE'")
         fields.append((name.strip().encode(), value.strip().encode()))
     return Message(arguments.method.upper(), target, tuple(fields))
+
+
+def with_body(message: Message, body: bytes) -> Message:
+    """Return a message whose head says that this is its body."""
+    fields = (*message.raw_headers, (b"Content-Length", b"%d" % len(body)))
+    if b"content-type" not in by_name(fields):
+        fields += ((b"Content-Type", b"application/json"),)
+    return replace(message, raw_headers=fields)
+
+
+def _body(path: str | None) -> bytes | None:
+    """Return what a file holds. ValueError: it can't be read."""
+    try:
+        return None if path is None else Path(path).read_bytes()
+    except OSError:
+        raise ValueError(f"--body: {path} can't be read") from None
 
 
 def _token(path: str | None) -> str | None:

@@ -19,7 +19,7 @@ _INSTEAD: Final[Mapping[str, tuple[str, ...]]] = {
     "jwks_uri": ("jwks_file", "jwks_uri", "discovery_url", "issuer", "authorization_server"),
     "token_endpoint": ("token_endpoint", "discovery_url", "issuer"),
 }
-_OF_ROUTES: Final = frozenset({"match", "upstream", "subject", "approval", "exchange"})
+_OF_ROUTES: Final = frozenset({"match", "upstream", "subject", "approval", "exchange", "mcp"})
 _ASKED: Final = (
     "subject_token",
     "audience",
@@ -30,6 +30,7 @@ _ASKED: Final = (
     "authorization_details",
 )
 _EXPECTED: Final = ("audience", "extra_audience", "scope", "extra_scope", "subject")
+_TAKEN: Final = ("default", "get", "delete", "responses", "notifications")
 _FORWARDED: Final = ("url", "strip_prefix", "preserve_host", "token_header", "drop_cookies", "websocket")
 
 
@@ -46,6 +47,9 @@ def decisive(loaded: Loaded, route: Route, refusal: Refusal) -> Path | None:
     """Return the path in the file of the key that a refusal names; None where no key decided."""
     if not refusal.key:
         return None
+    rule = route.rule
+    if rule is not None and refusal.key[0] == "subject" and getattr(rule, refusal.key[-1], None):
+        return (*_base(loaded, route), *rule.key, refusal.key[-1])
     if refusal.key[0] in _OF_ROUTES:
         return (*_base(loaded, route), *refusal.key)
     section, name, *rest = refusal.key
@@ -102,9 +106,15 @@ class Keys:
         names = ("issuer", "authorization_server", "audience", "token_profile")
         return [self._key(*self._base, "subject", "issuers"), *self._written(issuer, names)]
 
+    def operation(self) -> list[Key]:
+        """What is said of the operation that the body asks for."""
+        rule = self._route.rule
+        return [self._key(*self._base, *rule.key)] if rule is not None else self._written((*self._base, "mcp"), _TAKEN)
+
     def allow(self) -> list[Key]:
         """What is asked of a token."""
-        return self._written((*self._base, "subject"), tuple(CHECKS))
+        keys = self._written((*self._base, "subject"), tuple(CHECKS))
+        return keys + self._ruled(("acr_values", "max_age"))
 
     def approve(self) -> list[Key]:
         """Whose yes is needed, and for what it counts."""
@@ -117,7 +127,7 @@ class Keys:
         keys = [self._key(*path, "authorization_server", *choice)]
         keys += self._written(server, ("token_endpoint", "discovery_url", "issuer"))[:1]
         keys += self._written(server, ("grant",))
-        keys += self._written(path, _ASKED)
+        keys += self._written(path, _ASKED) + self._ruled(("scope",))
         sources = ("file", "client_credentials", "header")
         for name in (exchange.subject_token, exchange.actor_token):
             keys += self._written(("workload_tokens", name), sources) if name is not None else []
@@ -134,6 +144,11 @@ class Keys:
     def forward(self) -> list[Key]:
         """Where it goes, and what becomes of its head."""
         return self._written((*self._base, "upstream"), _FORWARDED)
+
+    def _ruled(self, names: tuple[str, ...]) -> list[Key]:
+        """Those that the rule for the operation has, if one counts."""
+        rule = self._route.rule
+        return self._written((*self._base, *rule.key), names) if rule is not None else []
 
     def _written(self, path: Path, names: tuple[str, ...]) -> list[Key]:
         return [key for name in names if (key := self._key(*path, name)).written]

@@ -71,8 +71,8 @@ class Way:
         facts, others = self._others()
         facts |= {"route": route.name, "place": route.place}
         lines = [f"route {route.name} ({route.place})", *others]
-        if refusal is not None and refusal.kind is Kind.TOO_LARGE:
-            yield Step("match", [*lines, *refused(refusal)], facts, keys.size(), refusal)
+        if refusal is not None and (by := _before_taking(refusal, keys)):
+            yield Step("match", [*lines, *refused(refusal)], facts, by, refusal)
             return
         yield Step("match", lines, facts, keys.match())
         answered = self.decision.preflight and route.preflight is Preflight.ANSWER
@@ -126,6 +126,10 @@ class Way:
         header = route.subject.header.title()
         yield Step("take", [f"one token in {header}"], {"header": header}, keys.take())
         yield Step("verify", _subject(subject), {"subject": _subject_facts(subject)}, keys.verified(subject))
+        if route.mcp is not None:
+            yield (operation := self._operation(route, keys))
+            if operation.refusal is not None:
+                return
         if self.ask is None and refusal is not None and refusal.kind not in _OF_OWN_TOKENS:
             yield Step("allow", [*refused(refusal), *lines], facts, keys.refused(refusal), refusal)
             return
@@ -152,7 +156,27 @@ class Way:
         elif route.exchange is not None:
             told = f"no credential is asked for; workload token {route.exchange.subject_token} is exchanged"
             yield Step("take", [told], {"header": None}, keys.take())
+            if route.mcp is not None:
+                yield (operation := self._operation(route, keys))
+                if operation.refusal is not None:
+                    return
             yield self._exchange(route.exchange, "", keys)
+
+    def _operation(self, route: Route, keys: Keys) -> Step:
+        """What the body asks for, or the method where there is none, and whether the route takes it."""
+        operation, refusal = self.decision.operation, self.decision.refusal
+        if refusal is not None and refusal.key[:1] != ("mcp",):
+            refusal = None  # it came further
+        method, tool = (operation.method, operation.tool) if operation is not None else (None, None)
+        told = method or (
+            "a response" if self.request.method == "POST" else f"{self.request.method}, without a message"
+        )
+        lines = [f"{told} {tool}" if tool is not None else told] if operation is not None or refusal is None else []
+        if route.rule is not None and route.rule.scope:
+            lines.append(f"asks for scope {' '.join(route.rule.scope)} besides")
+        facts = {"method": method, "tool": tool, "rule": route.rule.pattern if route.rule is not None else None}
+        by = keys.refused(refusal) if refusal is not None else keys.operation()
+        return Step("operation", [*lines, *refused(refusal)], facts, by, refusal)
 
     def _exchange(self, exchange: Exchange, issuer: str, keys: Keys) -> Step:
         refusal, expect = self.decision.refusal, exchange.expect
@@ -190,6 +214,13 @@ class Way:
         origin = replace(route.upstream, base_path=b"").resource_server  # the target has it
         facts = {"method": self.request.method, "upstream": origin, "target": target}
         return Step("forward", [f"{self.request.method} {origin} {target}"], facts, keys.forward())
+
+
+def _before_taking(refusal: Refusal, keys: Keys) -> list[Key]:
+    """The keys by which a request is refused before a token is looked for; none where it is not."""
+    if refusal.kind is Kind.TOO_LARGE and not refusal.key:
+        return keys.size()
+    return keys.refused(refusal) if refusal.key == ("mcp", "allowed_origins") else []
 
 
 def refused(refusal: Refusal | None) -> list[str]:

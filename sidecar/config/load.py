@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 
 from pydantic_core import SchemaValidator
 
-from sidecar.config import approvals, dialects, references, rules, workload, yaml
+from sidecar.config import approvals, dialects, mcp, references, rules, workload, yaml
 from sidecar.config.environment import Surroundings, substitute, unreadable
 from sidecar.config.loaded import Included, Loaded, TeamFile
 from sidecar.config.problems import ConfigError, ConfigProblem, Finding
@@ -69,7 +69,8 @@ def parse_platform(data: bytes, file: str, surroundings: Surroundings) -> Platfo
     config, wrong = validate(_schema(), content, surroundings)
     root = Part(content)
     found += [*wrong, *_needed(root)]
-    found += [finding for part in (rules, references, workload, dialects, approvals) for finding in part.findings(root)]
+    parts = (rules, references, workload, mcp, dialects, approvals)
+    found += [finding for part in parts for finding in part.findings(root)]
     found += _includes(root)
     placed = [document.positions.problem(path, message, at_key=at_key) for path, message, at_key in found]
     problems = first_of_each([*document.problems, *placed])

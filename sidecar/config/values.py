@@ -176,6 +176,24 @@ def actor_pattern(value: object) -> ActorPattern:
     return ActorPattern(iss, sub)
 
 
+def tool_pattern(value: str) -> str:
+    """Check a tool's name, or the beginning of names and ``*``."""
+    if text(value) and len(value) <= 128 and "*" not in value[:-1]:
+        return value
+    raise ValueError("should be a tool's name of at most 128 characters, with a * at its end only")
+
+
+def rpc_method(value: str) -> str:
+    """Check a JSON-RPC method that requests may name."""
+    if value == "tools/call":
+        raise ValueError("is what tools are for")
+    if value.startswith("notifications/"):
+        raise ValueError("should be a request's method; the key notifications is for these")
+    if re.fullmatch(r"[\x21-\x29\x2b-\x7e]{1,128}", value):
+        return value
+    raise ValueError("should be a whole method, such as tools/list, without spaces and *")
+
+
 def absolute_uri(value: str) -> str:
     """Check an absolute URI without a fragment (RFC 8707 §2)."""
     if _URI.fullmatch(value):

@@ -28,6 +28,9 @@ class ForwardAuth(Gateway):
         passage.question = super()._accept(passage)
         return named(passage.question, passage.listener, passage.snapshot.guarded)
 
+    def _body(self, passage: Passage) -> None:  # noqa: ARG002 - the proxy has the body, and shows none of it
+        return None
+
     async def _go_on(self, passage: Passage, request: RequestHead, decision: Decision) -> OwnResponse:
         route = self._authorized(decision)
         _only_what_can_be_held_back(request, decision, passage.listener.form)

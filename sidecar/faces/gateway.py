@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Final, Protocol
 from uuid import uuid4
 
+from sidecar.caller.mcp import ReadBody
 from sidecar.decide import decide
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.cors import opened, preflight_answer
@@ -39,6 +40,8 @@ from sidecar.wire.handshake import offer_of
 #: Counted where the caller left before it was answered; nobody is ever sent it.
 CLIENT_LEFT: Final = 499
 
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 _NOTHING_DECIDED: Final = Decision()
 _NO_LISTENER: Final = Refusal(Kind.OVERLOADED, "The listener is no longer served.", retry_after=1, close=True)
 
@@ -58,6 +61,7 @@ class Passage:
 
     read: its head was looked at, which an overloaded gateway does not do. request: the head, once it is accepted.
     question: the head that came in its place, where a proxy asks about it; the answer is to that one.
+    upload: its body, where that was read before it was decided on.
     forwarded: something may have reached the upstream. status: what the caller was answered. trace: where it is traced.
     """
 
@@ -68,6 +72,7 @@ class Passage:
     read: bool = False
     request: RequestHead | None = None
     question: RequestHead | None = None
+    upload: Upload | None = None
     decision: Decision = _NOTHING_DECIDED
     refusal: Refusal | None = None
     forwarded: bool = False
@@ -87,6 +92,17 @@ class Passage:
             return answered.request_id
         self._own_id = self._own_id or uuid4().hex
         return self._own_id
+
+    async def body(self, route: Route, most: int) -> bytes:
+        """Return the whole body: see ``caller.mcp.ReadBody``. Who waits to be told to send it is told so."""
+        request = self.request
+        if request is None:
+            return b""
+        if request.expects_continue:
+            self.incoming.write_interim(CONTINUE)
+            self.request = replace(request, expects_continue=False)
+        self.upload = Upload(self.incoming, request, route.upstream, keep=True)
+        return await self.upload.whole_body(most)
 
 
 class Gateway:
@@ -159,11 +175,13 @@ class Gateway:
             passage.request = request = self._accept(passage)
             if (tracer := passage.snapshot.tracer) is not None:
                 passage.request, passage.trace = request, _ = tracer.begin(request, passage.began)
-            passage.decision = await decide(request, passage.snapshot, self._exchanger.obtain, trace=passage.trace)
+            obtain, body = self._exchanger.obtain, self._body(passage)
+            passage.decision = await decide(request, passage.snapshot, obtain, body, trace=passage.trace)
             if passage.decision.refusal is not None:
                 raise Refused(passage.decision.refusal)
-            return await self._go_on(passage, request, passage.decision)
+            return await self._go_on(passage, passage.request, passage.decision)
         finally:
+            passage.upload = None  # the response may stream for hours
             passage.snapshot.in_use.leave()
             self.in_flight -= 1
 
@@ -176,6 +194,10 @@ class Gateway:
             guarded=passage.snapshot.guarded,
             own_via=self._via,
         )
+
+    def _body(self, passage: Passage) -> ReadBody | None:
+        """Return how the body of the request that is decided on is read; None where it is not here."""
+        return passage.body
 
     async def _go_on(self, passage: Passage, request: RequestHead, decision: Decision) -> Response | OwnResponse:
         """Do what was decided, where nothing was refused."""
@@ -201,7 +223,7 @@ class Gateway:
         waited = grant.waited if grant is not None else 0.0
         self._journal.metrics.route(route.name).overhead.observe(self._now() - passage.began - waited)
         passage.forwarded = True
-        upload = Upload(passage.incoming, request, route.upstream, keep=grant is not None)
+        upload = passage.upload or Upload(passage.incoming, request, route.upstream, keep=grant is not None)
         response = await self._send(passage, request, route, upload, head)
         if response.status == 401 and grant is not None and self._now() - grant.sent > FRESH:
             return await self._once_more(passage, request, route, upload, response, grant)

@@ -1,6 +1,7 @@
 """A request's body on its way to the upstream: read as it comes, within its route's limits, and kept while it is small.
 
-What is kept is for one purpose: to send the same request again under a newer token. Nothing is decoded.
+What is kept is for one purpose: to send the same request again under a newer token; or else it was read whole, since
+its route decides by it. Nothing is decoded.
 """
 
 from typing import Final
@@ -18,7 +19,7 @@ KEPT: Final = 64 * 1024
 class Upload:
     """The body of one request; ``body`` is None where it has none. keep: whether it may have to be sent again."""
 
-    __slots__ = ("_begin", "_incoming", "_kept", "_length", "_taken", "_upstream", "present")
+    __slots__ = ("_begin", "_incoming", "_kept", "_length", "_most_kept", "_taken", "_upstream", "present")
 
     def __init__(self, incoming: Incoming, request: RequestHead, upstream: Upstream, *, keep: bool) -> None:
         self.present = bool(request.chunked or request.content_length)
@@ -28,6 +29,21 @@ class Upload:
         self._taken = 0
         self._kept: list[bytes] | None = [] if keep else None
         self._begin = 0
+        self._most_kept = KEPT
+
+    async def whole_body(self, most: int) -> bytes:
+        """Read all of the body now and keep it, whatever it is kept for; ``body`` sends it from there.
+
+        most: bytes. Refused: it is larger, or as when it is read for the upstream. ClientGone: the caller left.
+        """
+        self._kept, received = None, bytearray()
+        while piece := await self._read():
+            received += piece
+            if len(received) > most:
+                raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY, close=True)
+        whole = bytes(received)
+        self._kept, self._most_kept = [whole] if whole else [], max(most, KEPT)
+        return whole
 
     @property
     def whole(self) -> bool:
@@ -78,7 +94,7 @@ class Upload:
         if most is not None and self._taken > most:
             raise refuse(Kind.TOO_LARGE, "The request's body is too large.", oversize=Oversize.BODY, close=True)
         if self._kept is not None:
-            if self._taken > KEPT:
+            if self._taken > self._most_kept:
                 self._kept = None
             elif piece:
                 self._kept.append(piece)

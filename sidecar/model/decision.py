@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sidecar.model.approval import Approval
+from sidecar.model.operation import Operation
 from sidecar.model.refusal import Refusal
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Route
@@ -72,6 +73,8 @@ class Decision:
     whose ``exchange`` is ``none``.
 
     preflight: it is a CORS preflight, and allowed; it goes on without any credential.
+    route: as it is for the operation, where it has rules for some.
+    operation: what it asks a tool server to do, where its route reads that and it came so far.
     websocket: it is a WebSocket handshake, and well-formed, on a route that passes them on.
     left_behind: what to search for to find the caller's token, which must not be in anything that goes upstream or is
         written down.
@@ -84,5 +87,6 @@ class Decision:
     refusal: Refusal | None = None
     preflight: bool = False
     websocket: bool = False
+    operation: Operation | None = None
     left_behind: tuple[bytes, ...] = field(default=(), repr=False)
     approval: Approval | None = None

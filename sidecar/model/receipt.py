@@ -29,7 +29,7 @@ class Occasion:
 
     path: as it came, without the query; None where the request's head was not accepted.
     traceparent: as it came; it is kept only in its W3C form.
-    upstream: the resource server, see ``resource_server``.
+    upstream: the resource server, see ``resource_server``. tool: that was called, as far as it may be shown.
     """
 
     request_id: str
@@ -38,6 +38,7 @@ class Occasion:
     traceparent: bytes | None = field(default=None, repr=False)
     route: str | None = None
     upstream: str | None = None
+    tool: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

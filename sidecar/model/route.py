@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sidecar.model.actors import ActorPattern
 from sidecar.model.approval import ApprovalPolicy
+from sidecar.model.mcp import MCP, Rule
 from sidecar.model.tokens import Semantics
 
 #: In the origins of ``Cors``: whatever the page.
@@ -190,6 +191,8 @@ class Route:
     cors: None where no page of another origin may read what we answer; never so with Preflight.ANSWER.
     approval: whose yes every request needs before its token is exchanged; None: nobody's.
     place: where the file defines it, ``file:line``.
+    mcp: what it takes of the Model Context Protocol; None where bodies are not read. rule: whose demands are part of
+        subject and exchange, where this is the route as it is for some operations of that protocol.
     """
 
     name: str
@@ -203,6 +206,8 @@ class Route:
     place: str = field(default="", compare=False)
     by_issuer: tuple[tuple[str, Exchange], ...] = ()
     approval: ApprovalPolicy | None = None
+    mcp: MCP | None = None
+    rule: Rule | None = None
 
     @property
     def takes_token(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sidecar.model.decision import CacheResult, Decision, Exchanged, Grant
+from sidecar.model.operation import Operation
 from sidecar.model.receipt import Occasion, Receipt, Standing
 from sidecar.model.refusal import Kind, Refusal, refuse
 from sidecar.model.request import RequestHead
@@ -18,6 +19,10 @@ from sidecar.wire.tokens import shown_path
 
 #: An exchange that ends so says nothing good of the server's health.
 _SERVER_DOWN: Final = frozenset({Kind.EXCHANGE_UNAVAILABLE, Kind.EXCHANGE_TIMEOUT})
+
+
+#: Characters of a tool's name that are written down; the protocol wants no longer ones.
+LONGEST_TOOL: Final = 128
 
 
 class Journal:
@@ -72,7 +77,7 @@ class Journal:
         status: what the caller was answered; None where a proxy forwards it, which does not tell.
         """
         grant = decision.grant
-        occasion = self._occasion(request, decision.route)
+        occasion = self._occasion(request, decision.route, operation=decision.operation)
         if grant is None:
             self.receipts.use(Receipt(occasion, status=status, duration=duration))
         else:
@@ -103,7 +108,7 @@ class Journal:
         if not fragment and decision.subject is not None:
             exchange = route.exchange_of(decision.subject.issuer) if route is not None else None
             fragment = self.receipts.fragment(Standing(subject=decision.subject, exchange=exchange))
-        occasion = self._occasion(request, route, decision.left_behind)
+        occasion = self._occasion(request, route, decision.left_behind, decision.operation)
         self.receipts.refusal(
             Receipt(occasion, fragment, refusal, status=status, duration=duration, approval=decision.approval)
         )
@@ -121,8 +126,15 @@ class Journal:
             return grant.fragment
         return grant.fragment + self.receipts.caller(subject)
 
-    def _occasion(self, request: RequestHead, route: Route | None, tokens: Sequence[bytes] = ()) -> Occasion:
-        """tokens: what must not be shown of the path, beside what looks like a token."""
+    def _occasion(
+        self,
+        request: RequestHead,
+        route: Route | None,
+        tokens: Sequence[bytes] = (),
+        operation: Operation | None = None,
+    ) -> Occasion:
+        """tokens: what must not be shown of path and tool, beside what looks like a token."""
+        tool = operation.tool if operation is not None else None
         traceparents = request.values(b"traceparent")
         return Occasion(
             request_id=request.request_id,
@@ -131,4 +143,7 @@ class Journal:
             traceparent=traceparents[0] if len(traceparents) == 1 else None,
             route=route.name if route is not None else None,
             upstream=route.upstream.resource_server if route is not None else None,
+            tool=shown_path(tool.encode(), tokens).decode("utf-8", "replace")[:LONGEST_TOOL]
+            if tool is not None
+            else None,
         )

@@ -86,6 +86,8 @@ def line(event: Event, receipt: Receipt, time: str) -> str:
         text += f',"route":{quote(occasion.route)}'
     if occasion.upstream is not None:
         text += f',"upstream":{quote(occasion.upstream)}'
+    if occasion.tool is not None:
+        text += f',"tool":{quote(occasion.tool)}'
     if occasion.traceparent is not None and _TRACEPARENT.fullmatch(occasion.traceparent):
         text += f',"traceparent":"{occasion.traceparent.decode("ascii")}"'
     text += receipt.fragment

@@ -19,6 +19,7 @@ class Step(StrEnum):
 
     MATCH = "match"
     VERIFY = "verify"
+    OPERATION = "operation"
     APPROVE = "approve"
     EXCHANGE = "exchange"
     UPSTREAM = "upstream"

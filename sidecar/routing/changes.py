@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sidecar.model.actors import ActorPattern
 from sidecar.model.approval import ApprovalPolicy
+from sidecar.model.mcp import MCP, Rule
 from sidecar.model.route import ANY_ORIGIN, TLS, Exchange, Expect, Expected, Preflight, Route, SubjectPolicy
 
 #: An upstream's name is made of these, and what is sent as Host is made of its URL.
@@ -83,6 +84,10 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
     if upstream.websocket:
         facts["upstream.websocket_max_lifetime"] = lifetime or "token"
     facts |= {f"upstream.tls.{each.name}": getattr(upstream.tls or TLS(), each.name) for each in fields(TLS)}
+    facts["mcp"] = route.mcp is not None
+    if route.mcp is not None:
+        facts |= {f"mcp.{each.name}": getattr(route.mcp, each.name) for each in fields(MCP)}
+        facts |= {f"mcp.{kind}": _demands(facts[f"mcp.{kind}"]) for kind in ("tools", "methods")}
     facts |= {"preflight": route.preflight, "cors.origins": route.cors.origins if route.cors else frozenset()}
     facts |= {"match.allow": route.match.allow, "exchange": "some" if exchange is not None else "none"}
     asked = exchange or Exchange("")
@@ -124,6 +129,21 @@ def _expectations(exchange: Exchange) -> dict[str, Any]:
     return {f"expect.{each.name}": getattr(exchange.expect, each.name) for each in fields(Expect)}
 
 
+def _demands(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
+    """What is asked for each tool or method, as one text each."""
+    return {
+        rule.pattern: frozenset(
+            [*(f"scope {scope}" for scope in rule.scope), *(f"acr {value}" for value in rule.acr_values)]
+            + ([f"max_age {rule.max_age}"] if rule.max_age is not None else [])
+        )
+        for rule in rules
+    }
+
+
+def _allows_less(new: bool, old: bool) -> bool:
+    return old or not new
+
+
 def _holds_more(new: frozenset[Any], old: frozenset[Any]) -> bool:
     return new >= old
 
@@ -159,7 +179,14 @@ def _at_most(new: int | None, old: int | None) -> bool:
 #: By name, whether the new value lets nothing through that the old one did not. What has no order is not here.
 AT_LEAST_AS_STRICT: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "upstream.max_body_bytes": _at_most,
-    "upstream.websocket": lambda new, old: old or not new,
+    "upstream.websocket": _allows_less,
+    "mcp": lambda new, old: new or not old,
+    "mcp.default": _allows_less,
+    "mcp.get": _allows_less,
+    "mcp.delete": _allows_less,
+    "mcp.responses": _allows_less,
+    "mcp.notifications": _allows_less,
+    "mcp.allowed_origins": _holds_less,
     "match.allow": _holds_less,
     "preflight": lambda new, old: new is Preflight.REFUSE or new is old,
     "cors.origins": lambda new, old: new <= old or ANY_ORIGIN in old,

@@ -23,6 +23,7 @@ from sidecar.inbound.named import NAMING
 from sidecar.model.approval import Approval, ApprovalPolicy
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.listener import Listener
+from sidecar.model.mcp import Rule
 from sidecar.model.operation import Operation
 from sidecar.model.refusal import Kind, refuse
 from sidecar.model.request import RequestHead
@@ -38,6 +39,7 @@ from sidecar.routing.table import Table
 from sidecar.snapshot.approvers import compile_approvers
 from sidecar.snapshot.in_use import InUse
 from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
+from sidecar.snapshot.operations import narrowed
 from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.peers import Peers, compile_peers
 from sidecar.snapshot.routes import compile_route
@@ -54,7 +56,9 @@ class Snapshot:
     """Everything requests are decided by.
 
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
-    route and trusted issuer, where the issuer chooses the authorization server. approvers, servers: by name.
+    route and trusted issuer, where the issuer chooses the authorization server. operations: by route and rule's key,
+    see ``narrowed``; plans_by_rule: by these and the trusted issuer, empty where it chooses nothing. approvers,
+    servers: by name.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``. workload_headers: those of them that trusted
     hops put tokens of ours into.
     probes: by peer. tracer: None where requests are not traced. in_use: entered by whoever decides on a request, until
@@ -68,6 +72,8 @@ class Snapshot:
     verifier: Verifier
     plans: Mapping[str, Plan]
     plans_by_issuer: Mapping[tuple[str, str], Plan]
+    operations: Mapping[tuple[str, tuple[str, ...]], Route]
+    plans_by_rule: Mapping[tuple[str, tuple[str, ...], str], Plan]
     pools: Mapping[str, Pool]
     approvers: Mapping[str, Approver]
     servers: Mapping[str, AuthorizationServer]
@@ -86,9 +92,16 @@ class Snapshot:
 
     def plan(self, route: Route, subject: Subject | None) -> Plan:
         """Return by which plan a route exchanges the caller's token, or one of ours where it asks for none."""
+        if route.rule is not None:
+            issuer = subject.issuer if route.by_issuer and subject is not None else ""
+            return self.plans_by_rule[route.name, route.rule.key, issuer]
         if route.by_issuer and subject is not None:
             return self.plans_by_issuer[route.name, subject.issuer]
         return self.plans[route.name]
+
+    def narrowed(self, route: Route, rule: Rule | None) -> Route:
+        """Return a route as it is under one of its rules for operations; None: as it is."""
+        return route if rule is None else self.operations[route.name, rule.key]
 
     async def approve(
         self,
@@ -174,6 +187,9 @@ def build(
     if problems:
         raise ConfigError(problems)
     parts.settle()
+    operations = [
+        under for index, route in enumerate(compiled) for under in narrowed(loaded, index, route, peers.dialects)
+    ]
     workload_headers = _workload_headers(loaded)
     credentials = _credentials(compiled) | workload_headers
     return Snapshot(
@@ -187,6 +203,14 @@ def build(
             (route.name, issuer): _plan(loaded, route, exchange, peers, tokens)
             for route in compiled
             for issuer, exchange in route.by_issuer
+        },
+        operations={(route.name, route.rule.key): route for route in operations if route.rule is not None},
+        plans_by_rule={
+            (route.name, route.rule.key, issuer): _plan(loaded, route, exchange, peers, tokens)
+            for route in operations
+            if route.rule is not None
+            for issuer, exchange in route.by_issuer or (("", route.exchange),)
+            if exchange is not None
         },
         pools=pools,
         approvers=approvers,

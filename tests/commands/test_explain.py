@@ -60,6 +60,14 @@ routes:
     upstream: {url: 'http://127.0.0.1:9000'}
     subject: {acr_values: [hw, mfa], max_age: 5m, allowed_actors: [{iss: 'https://a', sub: agent-*}, bot]}
     exchange: {audience: [payments-api]}
+  - name: tools
+    listener: in
+    match: {path: /mcp}
+    upstream: {url: 'http://127.0.0.1:9000'}
+    mcp:
+      notifications: refuse
+      tools: {search: {}, delete_*: {scope: [files.delete], acr_values: [mfa]}}
+    exchange: {audience: [tools-api], scope: [tools]}
 """
 
 
@@ -334,7 +342,7 @@ async def test_an_approval_is_told_and_nobody_is_asked_for_it(desk: Desk, monkey
         assert '  action: {"method": "GET"}' in rest
         assert any('"path": "/asking/1", "audience": ["payments-api"]' in line for line in rest)
         assert any('"claimed_task": "tidy up"' in line for line in rest)
-        base = "routes.6.approval"
+        base = "routes.7.approval"
         assert [each.split(" (")[0] for each in desk.keys["approve"]] == [
             f"{base}.by",
             f"{base}.max_age",
@@ -493,7 +501,7 @@ def test_a_preflight(desk: Desk, monkeypatch: pytest.MonkeyPatch, settings: str,
     assert desk.explain("OPTIONS", "http://a.example/pages", *PREFLIGHT) == ("refused" in told)
     assert list(desk.told) == steps
     assert desk.told["take"][0] == told
-    assert desk.keys["take"][0] == key("routes.6.preflight", "preflight:")
+    assert desk.keys["take"][0] == key("routes.7.preflight", "preflight:")
 
 
 # --- for programs
@@ -636,3 +644,83 @@ def test_a_token_of_ours_is_told_and_nobody_is_asked_for_it(desk: Desk, monkeypa
     options = ("--listener", "out", "-H", f"Authorization: Bearer {twice}")
     assert desk.explain("GET", f"http://x/alone/{twice}", *options) == 1
     assert list(desk.told) == ["match", "take"]
+
+
+# --- the Model Context Protocol
+
+DELETE = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_file","arguments":{"path":"/a"}}}'
+
+
+def token(desk: Desk, text: str) -> str:
+    (desk.folder / "token").write_text(text)
+    return str(desk.folder / "token")
+
+
+def body(desk: Desk, text: str) -> tuple[str, str]:
+    (desk.folder / "body").write_text(text)
+    return "--body", str(desk.folder / "body")
+
+
+async def test_what_a_body_asks_for(desk: Desk) -> None:
+    async with running_sts() as sts:
+        desk.issuer = sts.issuer
+        options = ("--token-file", token(desk, sts.mint(acr="mfa")), *body(desk, DELETE))
+        assert await asyncio.to_thread(desk.explain, "POST", "http://api.example.com/mcp", *options) == 0
+        assert list(desk.told) == ["match", "take", "verify", "operation", "allow", "exchange", "forward"]
+        assert desk.told["operation"] == ["tools/call delete_file", "asks for scope files.delete besides"]
+        rule = "tools: {search"
+        assert desk.keys["operation"] == [key('routes.6.mcp.tools."delete_*"', rule)]
+        assert key('routes.6.mcp.tools."delete_*".acr_values', rule) in desk.keys["allow"]
+        assert "  scope=tools files.delete" in desk.told["exchange"]
+        assert key('routes.6.mcp.tools."delete_*".scope', rule) in desk.keys["exchange"]
+        told = await asyncio.to_thread(desk.json, "POST", "http://api.example.com/mcp", *options)
+        assert {"method": "tools/call", "tool": "delete_file", "rule": "delete_*"}.items() <= told["steps"][3].items()
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "decided"),
+    [
+        (DELETE.replace("delete_file", "other"), ["tools/call other", "refused: 403"], "routes.6.mcp.tools"),
+        ("[]", ["refused: 400"], "routes.6.mcp"),
+        ("", ["refused: 400"], "routes.6.mcp"),
+        ('{"jsonrpc":"2.0","method":"notifications/a"}', ["refused: 403"], "routes.6.mcp.notifications"),
+    ],
+)
+async def test_what_a_route_does_not_take_of_a_body(desk: Desk, text: str, told: list[str], decided: str) -> None:
+    async with running_sts() as sts:
+        desk.issuer = sts.issuer
+        options = ("--token-file", token(desk, sts.mint()), *body(desk, text))
+        assert await asyncio.to_thread(desk.explain, "POST", "http://api.example.com/mcp", *options) == 1
+        assert list(desk.told) == ["match", "take", "verify", "operation"]
+        lines = desk.told["operation"]
+        assert all(line.startswith(start) for line, start in zip(lines, told, strict=False))
+        assert [each.split(" ")[0] for each in desk.keys["operation"]] == [decided]
+
+
+async def test_a_tools_own_demand_is_the_key_that_decides(desk: Desk) -> None:
+    async with running_sts() as sts:
+        desk.issuer = sts.issuer
+        options = ("--token-file", token(desk, sts.mint()), *body(desk, DELETE))
+        assert await asyncio.to_thread(desk.explain, "POST", "http://api.example.com/mcp", *options) == 1
+        assert desk.told["allow"][0].startswith("refused: 401 step-up-required")
+        assert [each.split(" ")[0] for each in desk.keys["allow"]] == ['routes.6.mcp.tools."delete_*".acr_values']
+
+
+async def test_a_stream_has_no_message(desk: Desk) -> None:
+    async with running_sts() as sts:
+        desk.issuer = sts.issuer
+        options = ("--token-file", token(desk, sts.mint()))
+        assert await asyncio.to_thread(desk.explain, "GET", "http://api.example.com/mcp", *options) == 0
+        assert desk.told["operation"] == ["GET, without a message"]
+        assert [each.split(" ")[0] for each in desk.keys["operation"]] == ["routes.6.mcp.notifications"]
+
+
+def test_a_page_is_refused_before_a_token_is_looked_for(desk: Desk) -> None:
+    assert desk.explain("POST", "http://api.example.com/mcp", "-H", "Origin: https://evil.example") == 1
+    assert list(desk.told) == ["match"]
+    assert [each.split(" ")[0] for each in desk.keys["match"]] == ["routes.6.mcp.allowed_origins"]
+
+
+def test_a_body_that_can_not_be_read(desk: Desk) -> None:
+    assert desk.explain("POST", "http://api.example.com/mcp", "--body", str(desk.folder / "none")) == 2
+    assert "--body" in desk.errors

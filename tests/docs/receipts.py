@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sidecar.model.approval import Approval
 from sidecar.model.decision import CacheResult, Decision, Exchanged, Grant
+from sidecar.model.operation import Operation
 from sidecar.model.receipt import Event
 from sidecar.model.refusal import Kind, Refusal, StepUp
 from sidecar.model.tokens import JWT, Actor, WorkloadToken
@@ -97,7 +98,7 @@ MEANING: Final[Mapping[str, str]] = {
     "approval.reason": "why, in the approver's words",
     "approval.age_s": "seconds since the approver was asked",
     "approval.arguments": "the digest of the named arguments",
-    "tool": "which tool was called",
+    "tool": "which [tool](mcp.md) was called, as far as it may be shown",
     "claimed_task": "what the caller says it is for: nobody checked that",
     "cache": "how the token was come by: `miss`, `hit`, `coalesced`, `refreshed`",
     "decision": "`allowed`, or the [kind](errors.md) of the refusal",
@@ -195,7 +196,8 @@ async def _write(sink: Path) -> None:
     await journal.exchanged(replace(record, issued=None, refusal=refusal))
     fragment = await journal.exchanged(replace(record, approval=approval))
     grant = Grant(values.issued(), None, "x-1", 300.0, CacheResult.HIT, fragment)
-    decision = Decision(record.route, record.subject, grant, approval=approval)
+    operation = Operation("tools/call", "search")
+    decision = Decision(record.route, record.subject, grant, operation=operation, approval=approval)
     ours = replace(record.route, exchange=replace(asked, subject_token="self"))
     journal.used(request, replace(decision, route=ours), 200, 0.1)
     journal.refused(request, decision, refusal, 401, 0.1)

@@ -38,6 +38,8 @@ KINDS: Final[Mapping[Any, str]] = {
     types.HeaderValue: "text",
     types.TokenHeader: "header name",
     types.AuthenticationContext: "text",
+    types.ToolPattern: "text",
+    types.RPCMethod: "text",
     types.Scope: "scope",
     types.AuthorizationDetail: "authorization detail",
     types.AbsoluteURI: "URI",

@@ -277,6 +277,10 @@ In an upstream's `WWW-Authenticate`, demands for another login or for more scope
 What would lead callers to another authorization server does not: `resource_metadata`, and outside such demands
 `authorization_uri` and `claims`.
 """,
+    "routes[].mcp": """
+With it the body of each request is read and decides: [Tools for agents](mcp.md) tells how. A route that exchanges for
+nothing can't have it, nor one that takes WebSockets.
+""",
     "routes[].upstream.tls": """
 It has no effect without an https URL, and is an error there.
 """,

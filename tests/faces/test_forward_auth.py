@@ -435,3 +435,16 @@ async def test_no_field_of_a_caller_gets_another_routes_answer(world: MakeWorld,
     assert {added for added in theirs if outcomes[added] == (200, "orders")} == theirs
     naming = {added for added in outcomes if added.lower().startswith((b"x-forwarded-uri", b"x-forwarded-method"))}
     assert {outcomes[added] for added in naming} == {(400, None)}
+
+
+@each_form
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_route_that_decides_by_bodies_needs_the_gateway_itself(
+    world: MakeWorld, form: str, method: str
+) -> None:
+    tools = "    match: {path_prefix: /alone}\n    mcp: {default: allow, tools: {'*': {}}}\n"
+    it = await world(config(form, CONFIG.replace("    match: {path_prefix: /alone}\n", tools)))
+    fields = (b"Content-Type: application/json", b"Mcp-Method: tools/call", b"Mcp-Name: search")
+    answer = await asked(it, form, "/alone", *fields, token=it.sts.mint(), method=method)
+    assert (answer.status, answer.kind) == (403, "policy-denied")
+    assert it.sts.exchanges == 0

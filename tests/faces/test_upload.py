@@ -116,3 +116,28 @@ async def test_what_is_there_already_is_kept_and_bounded_as_what_is_waited_for()
     with pytest.raises(Refused) as caught:
         sent.ready()
     assert (caught.value.refusal.kind, caught.value.refusal.oversize) == (Kind.TOO_LARGE, Oversize.BODY)
+
+
+@given(st.lists(st.binary(min_size=1), max_size=5))
+async def test_a_body_that_is_read_first_is_sent_from_its_beginning_as_often_as_wanted(pieces: Sequence[bytes]) -> None:
+    body, whole = upload(*pieces), b"".join(pieces)
+    assert await body.whole_body(len(whole)) == whole
+    for _ in range(2):
+        assert body.whole
+        assert await read(body) == whole
+
+
+async def test_all_of_it_is_kept_whatever_is_kept_of_others() -> None:
+    body = upload(b"x" * KEPT, b"y")
+    await body.whole_body(2 * KEPT)
+    assert len(await read(body)) == KEPT + 1
+    assert body.whole
+
+
+async def test_more_than_may_be_read_first() -> None:
+    body = upload(b"12345", b"6", b"7")
+    with pytest.raises(Refused) as caught:
+        await body.whole_body(5)
+    refusal = caught.value.refusal
+    assert (refusal.kind, refusal.oversize, refusal.close) == (Kind.TOO_LARGE, Oversize.BODY, True)
+    assert not body.whole

@@ -112,6 +112,11 @@ def test_a_use_tells_it_all() -> None:
     }
 
 
+def test_a_tool_is_told() -> None:
+    occasion = Occasion("r-1", "POST", b"/mcp", tool='a"\n{"é')
+    assert json.loads(line(Event.USE, Receipt(occasion), TIME))["tool"] == 'a"\n{"é'
+
+
 def test_a_refusal_before_anything_is_known_says_only_why() -> None:
     refusal = Refusal(Kind.MISSING_TOKEN, "A bearer token is required.")
     text = line(Event.REFUSAL, Receipt(Occasion("r-1", "GET", b"/"), refusal=refusal, duration=0.001), TIME)

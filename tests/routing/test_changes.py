@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.model.actors import ActorPattern
 from sidecar.model.approval import ApprovalPolicy
+from sidecar.model.mcp import MCP, Rule
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -49,6 +50,10 @@ def with_expect(**changed: Any) -> Route:
     return with_exchange(expect=Expect(**changed))
 
 
+def with_mcp(**changed: Any) -> Route:
+    return replace(ORDERS, mcp=MCP(**changed))
+
+
 #: For each field, a value that it does not have there.
 OTHERS: dict[type, dict[str, Any]] = {
     Upstream: {
@@ -88,6 +93,16 @@ OTHERS: dict[type, dict[str, Any]] = {
         "authorization_details": ('{"type":"a"}',),
         "expect": Expect(same_subject=False),
     },
+    MCP: {
+        "default": True,
+        "get": False,
+        "delete": False,
+        "responses": False,
+        "notifications": False,
+        "allowed_origins": frozenset({b"https://a"}),
+        "tools": (Rule(("mcp", "tools", "a")),),
+        "methods": (Rule(("mcp", "methods", "a")),),
+    },
     Expect: {
         "audience": Expected(frozenset({"a"}), frozenset({"a"})),
         "scope": Expected(frozenset({"a"}), frozenset({"a"})),
@@ -96,7 +111,13 @@ OTHERS: dict[type, dict[str, Any]] = {
         "semantics": Semantics.DELEGATION,
     },
 }
-MAKE = {Upstream: with_upstream, SubjectPolicy: with_subject, Exchange: with_exchange, Expect: with_expect}
+MAKE = {
+    Upstream: with_upstream,
+    SubjectPolicy: with_subject,
+    Exchange: with_exchange,
+    Expect: with_expect,
+    MCP: with_mcp,
+}
 
 
 def every_field() -> Iterator[tuple[type, str]]:
@@ -108,7 +129,7 @@ def every_field() -> Iterator[tuple[type, str]]:
 
 @pytest.mark.parametrize(("kind", "name"), list(every_field()))
 def test_no_field_can_change_unsaid(kind: type, name: str) -> None:
-    before = ORDERS if kind is not Expect else with_expect()
+    before = {Expect: with_expect(), MCP: with_mcp()}.get(kind, ORDERS)
     found = changes(before, MAKE[kind](**{name: OTHERS[kind][name]}))
     assert len(found) == 1
     assert found[0].old != found[0].new
@@ -179,6 +200,16 @@ def expected(*required: str, more: tuple[str, ...] = ()) -> Expected:
 ORDERED: dict[str, tuple[Route, Route, Route | None]] = {
     "upstream.max_body_bytes": (ORDERS, with_upstream(max_body_bytes=5), None),
     "upstream.websocket": (with_upstream(websocket=True), ORDERS, None),
+    "mcp": (ORDERS, with_mcp(), None),
+    **{
+        f"mcp.{key}": (with_mcp(**{key: True}), with_mcp(**{key: False}), None)
+        for key in ("default", "get", "delete", "responses", "notifications")
+    },
+    "mcp.allowed_origins": (
+        with_mcp(allowed_origins=frozenset({b"https://a", b"https://b"})),
+        with_mcp(allowed_origins=frozenset({b"https://a"})),
+        with_mcp(allowed_origins=frozenset({b"https://c"})),
+    ),
     "match.allow": (
         replace(ORDERS, match=Match(path="/", allow=frozenset({PathRelaxation.ENCODED_SLASH}))),
         replace(ORDERS, match=Match(path="/")),
@@ -269,6 +300,16 @@ def test_how_values_are_shown() -> None:
     assert changes(ORDERS, actors) == [Change("allowed_actors", (), ("a of https://a", "b*"), "stricter")]
     (change,) = changes(ORDERS, with_upstream(token_header=b"X-Token"))
     assert (change.old, change.new) == ("Authorization", "X-Token")
+
+
+@pytest.mark.parametrize("changed", [{"scope": ("b",)}, {"acr_values": ("b",)}, {"max_age": 2}])
+def test_what_an_operation_asks_for(changed: dict[str, Any]) -> None:
+    rule = Rule(("mcp", "tools", "delete_*"), ("a",), ("x",), 1)
+    old, other = with_mcp(tools=(rule,)), with_mcp(tools=(replace(rule, **changed),))
+    (change,) = changes(old, other)
+    assert (change.what, change.old) == ("mcp.tools", ("delete_*=acr x|max_age 1|scope a",))
+    assert change.new != change.old
+    assert changes(with_mcp(), with_mcp(tools=(Rule(("mcp", "tools", "a")),))) == [Change("mcp.tools", (), ("a=",))]
 
 
 def by_issuer(**servers: str) -> Route:

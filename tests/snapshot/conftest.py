@@ -7,6 +7,7 @@ import pytest
 from sidecar.config.load import load
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError
+from sidecar.model.route import Route
 from sidecar.observe.metrics import Metrics
 from sidecar.rotation import Rotation
 from sidecar.snapshot import Snapshot, build
@@ -60,6 +61,13 @@ class Folder:
         with pytest.raises(ConfigError) as caught:
             build(loaded, self.metrics, self.time.clock, self.rotation)
         return str(caught.value).replace(f"{self.path}/", "").splitlines()
+
+
+def one(folder: Folder, old: str, new: str, peers: str = PEERS) -> Route:
+    """The route of the small file, with one thing changed."""
+    assert old in ROUTE
+    [route] = folder.build(peers + ROUTE.replace(old, new)).routes.values()
+    return route
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from sidecar.config.schema.accept import AcceptedInRoute
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.markers import Limit, OneOf
+from sidecar.config.schema.mcp import Operations
 from sidecar.config.schema.servers import PeerTLS
 from sidecar.config.schema.types import (
     AbsoluteURI,
@@ -176,6 +177,7 @@ class Route(Section):
         "What the caller's token is exchanged for; none: no credential needed, none forwarded."
     )
     approval: Approval | None = key("Whose yes is needed before the exchange.", default=None)
+    mcp: Operations | None = key("The Model Context Protocol: what the messages in bodies may ask for.", default=None)
     preflight: Literal["refuse", "forward", "answer"] | None = key(
         "What becomes of a CORS preflight; refuse by default, forward with exchange: none.", default=None
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from sidecar.config import addresses, paths, values
+from sidecar.config.mcp import operations
 from sidecar.config.problems import Finding, show
 from sidecar.config.schema.include import Allow
 from sidecar.config.teams.patterns import ANY, covers_host, covers_path, covers_text
@@ -21,6 +22,7 @@ T = TypeVar("T")
 _Keys = Mapping[str, Any]  # a key of a section to the keys in it; empty: whatever stands there
 
 _ANYTHING: Final[_Keys] = {}
+ANY_NAME: Final = ""  # among keys: whatever the team calls it
 #: What a team may say. Left out is what reaches beyond its own routes: names of header fields that carry tokens are
 #: removed from everybody's requests, workload tokens and TLS files are secrets of the platform, and a server name
 #: picks a server behind an address that others share.
@@ -67,6 +69,11 @@ _KEYS: Final[_Keys] = {
         "expect": dict.fromkeys(("audience", "extra_audience", "scope", "extra_scope", "subject"), _ANYTHING),
     },
     "approval": dict.fromkeys(("by", "max_age", "bind", "reason_header"), _ANYTHING),  # it only makes a route stricter
+    "mcp": {
+        **dict.fromkeys(("default", "get", "delete", "responses", "notifications", "allowed_origins"), _ANYTHING),
+        "tools": {ANY_NAME: dict.fromkeys(("scope", "acr_values", "max_age"), _ANYTHING)},
+        "methods": {ANY_NAME: dict.fromkeys(("scope", "acr_values", "max_age"), _ANYTHING)},
+    },
     "preflight": _ANYTHING,
     "cors": dict.fromkeys(("origins", "max_age"), _ANYTHING),
     "accept": _ANYTHING,
@@ -104,6 +111,8 @@ def findings(route: Part, house: House, servers: Part) -> Iterator[Finding]:
             yield url.finding("the gateway itself listens there")
     if isinstance(route["exchange"].value, dict):
         yield from _exchange(route["exchange"], house, servers)
+    for operation in operations(route["mcp"]):
+        yield from _judge_each(operation["scope"], values.scope, house, "scopes", covers_text)
 
 
 def substitutions(part: Part) -> Iterator[Finding]:
@@ -121,10 +130,11 @@ def substitutions(part: Part) -> Iterator[Finding]:
 
 def _platforms_keys(part: Part, keys: _Keys) -> Iterator[Finding]:
     for name, member in part.members():
-        if name not in keys:
+        known = keys.get(name, keys.get(ANY_NAME))
+        if known is None:
             yield Finding(member.path, "only the platform's file may have this key", at_key=True)
-        elif keys[name]:
-            yield from _platforms_keys(member, keys[name])
+        elif known:
+            yield from _platforms_keys(member, known)
 
 
 def _match(match: Part, house: House) -> Iterator[Finding]:

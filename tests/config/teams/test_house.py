@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.config.schema import Exchange, Expect, Match, Route, Subject, Upstream
-from sidecar.config.teams.house import _KEYS
+from sidecar.config.schema import Exchange, Expect, Match, Route, Subject, Upstream, mcp
+from sidecar.config.teams.house import _KEYS, ANY_NAME
 from tests.config.teams.writing import Teams, route
 
 #: Keys that reach beyond a team's own routes.
@@ -132,7 +132,16 @@ def test_what_an_issued_token_is_good_for_may_be_listed(teams: Teams) -> None:
     assert teams.names() == ["orders", "a/orders"]
 
 
-@pytest.mark.parametrize("section", [Route, Match, Upstream, Subject, Exchange, Expect])
+@pytest.mark.parametrize("kind", ["tools", "methods"])
+def test_an_operation_asks_for_scopes_that_are_allowed(teams: Teams, kind: str) -> None:
+    asked = {kind: {"a/b": {"scope": ["a.read", "b.read"], "acr_values": ["mfa"], "max_age": "1m"}}}
+    assert said(teams, mcp=asked).startswith(f"mcp.{kind}.a/b.scope.1: b.read is not among the scopes")
+    asked[kind]["a/b"]["scope"] = ["a.read"]
+    teams.write("a", route(mcp={**asked, "default": "allow", "allowed_origins": ["https://app.example"]}))
+    assert teams.complaints() == []
+
+
+@pytest.mark.parametrize("section", [Route, Match, Upstream, Subject, Exchange, Expect, mcp.Operations, mcp.Operation])
 def test_every_key_is_a_teams_or_the_platforms(section: Any) -> None:
     """One that comes to the schema is the platform's, until it is thought about."""
     keys = {
@@ -142,6 +151,8 @@ def test_every_key_is_a_teams_or_the_platforms(section: Any) -> None:
         Subject: _KEYS["subject"],
         Exchange: _KEYS["exchange"],
         Expect: _KEYS["exchange"]["expect"],
+        mcp.Operations: _KEYS["mcp"],
+        mcp.Operation: _KEYS["mcp"]["tools"][ANY_NAME],
     }[section]
     known = {key.name for key in fields(section)}
     assert set(keys) <= known
