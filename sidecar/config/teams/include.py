@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic_core import SchemaValidator
 
-from sidecar.config import approvals, dialects, references, rules, yaml
+from sidecar.config import approvals, dialects, mcp, references, rules, yaml
 from sidecar.config.loaded import Source, TeamFile, locate
 from sidecar.config.problems import ConfigError, ConfigProblem, Finding, Positions
 from sidecar.config.schema import Route
@@ -108,7 +108,7 @@ def _routes(content: list[object], house: House, platform: Part) -> tuple[tuple[
     read, wrong = validate(_schema(), {"routes": content}, None)
     found += wrong
     # What these say of the platform's own sections was said of its file.
-    judges = (rules, references, dialects, approvals)
+    judges = (rules, references, mcp, dialects, approvals)
     said = (each for judge in judges for each in judge.findings(root))
     found += [each for each in said if each.path[:1] == ("routes",)]
     taken = {route["name"].text for route in platform["routes"].items()}
