@@ -132,6 +132,10 @@ def test_what_an_issued_token_is_good_for_may_be_listed(teams: Teams) -> None:
     assert teams.names() == ["orders", "a/orders"]
 
 
+def test_a_teams_operations_are_judged_as_the_platforms(teams: Teams) -> None:
+    assert said(teams, mcp={}, upstream__websocket=True).startswith("upstream.websocket: should be false beside mcp")
+
+
 @pytest.mark.parametrize("kind", ["tools", "methods"])
 def test_an_operation_asks_for_scopes_that_are_allowed(teams: Teams, kind: str) -> None:
     asked = {kind: {"a/b": {"scope": ["a.read", "b.read"], "acr_values": ["mfa"], "max_age": "1m"}}}
