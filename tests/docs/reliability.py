@@ -40,7 +40,7 @@ server and before the upstream of one route, the configuration is reloaded. At i
 - no answer was somebody else's, and none that was cut looked whole;
 - no `POST` came to the upstream twice;
 - every user is answered again, also those whose exchange failed: no key is stuck;
-- nothing is under way any more, and no more files are open than before;
+- nothing is under way any more, no more files are open than before, and no error was logged;
 - memory has stopped growing.
 
 ## What is not promised
