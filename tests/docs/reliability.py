@@ -135,6 +135,29 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "The same with a chunked answer",
         "{faults:,.0f} faults in {sent:,.0f} requests, {shown_whole:.0f} shown as whole",
     ),
+    "overload": Promise(
+        "Three times as many requests as fit into `max_in_flight`: at least 90 % of what fits is answered, the rest is "
+        "refused at once, and nothing is refused 2 s after it is over",
+        "{good_per_second:.0f} answers a second of {peak_per_second:.0f} at its limit, {goodput:.0%}; 99 % of them "
+        "within {admitted_p99_ms:.0f} ms, {peak_p99_ms:.0f} ms at its limit; refused after {refused_p50_ms:.1f} ms; "
+        "{failed_after:.0f} failed afterwards",
+    ),
+    "clock jumps": Promise(
+        "The wall clock jumps by an hour, either way: no request fails, no token is asked for, no dead one is used",
+        "{jumps:.0f} jumps, {failed:.0f} of {requests:,.0f} requests failed, {exchanges:.0f} exchanges, {dead:.0f} "
+        "uses of a dead token",
+    ),
+    "clock behind": Promise(
+        "It stays an hour behind: tokens end when they should",
+        "{seconds:.0f} s, {renewed:,.0f} tokens renewed, {failed:.0f} of {requests:,.0f} requests failed, {dead:.0f} "
+        "uses of a dead token",
+    ),
+    "killed": Promise(
+        "The gateway is killed (`SIGKILL`) under load: every token that reached the upstream is in a receipt; the next "
+        "one serves at once",
+        "{kills:.0f} kills, {missing:.0f} of {exchanges:,.0f} tokens in no receipt, {torn:.0f} lines torn; served at "
+        "most {restart_seconds:.1f} s after a new start began",
+    ),
     "chaos": Promise(
         "Half an hour of [chaos](#chaos): all of it holds, and memory does not grow",
         "{minutes:.0f} minutes, {requests:,.0f} requests, {faults:,.0f} of which met a fault, {reloads:.0f} reloads: "

@@ -36,7 +36,7 @@ class Fault:
     manner: see there. share: of the requests, at random. seconds: for SLOW and BUSY. status: for ERROR.
 
     path: of the requests that it hits; empty for all.
-    bodies: whether CORRUPT may hit a body, too; nobody can tell that of one that has no signature.
+    bodies: whether CORRUPT may hit a body, or what says how long that is: nobody can tell, unless the body is signed.
     """
 
     manner: Manner = Manner.PASS

@@ -29,9 +29,9 @@ WARM = 40
 #: More strangers than there is room for in the cache: whoever of them comes again was pushed out, and is cold again.
 STRANGERS = 600
 SETTINGS = Settings(lifetime="4m", more="receipts: {sink: none}\ncache: {max_entries: 500}")
-#: Samples of memory; the second half of them is judged.
+#: Samples of memory. In their second half it may grow by so much; a short run still fills what is bounded.
 LOOKS = 40
-GROWTH = 8 * MIB
+GROWTH = 8 * MIB if SECONDS >= 600 else 32 * MIB
 #: Connections to the authorization server that stay open: for its metadata, its keys and its token endpoint.
 KEPT = 4
 #: How a request may end that needs an exchange, and one whose upstream may fail and say 500 by itself.

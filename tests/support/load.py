@@ -51,7 +51,7 @@ class Load:
             if answer.value("connection") == "close":
                 _leave(connection)
                 connection = None
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         _leave(connection)
 
     def stop(self) -> None:

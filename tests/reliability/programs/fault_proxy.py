@@ -21,6 +21,8 @@ from tests.reliability.faults import Count, Fault, Manner
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_LINE: Final = re.compile(rb"[^\r\n]+")
+_FRAMING: Final = re.compile(rb"content-length|transfer-encoding", re.IGNORECASE)
 _NAME: Final = re.compile(rb"\r\nx-id: *([^\r]*)", re.IGNORECASE)
 _OWN: Final = b"HTTP/1.1 %d Fault\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n%b\r\n"
 _GARBLED: Final = 8  # bytes
@@ -120,10 +122,7 @@ class FaultProxy:
                 writer.write(answer[: self._random.randrange(len(answer))])
                 return self._end(writer)
             case Manner.CORRUPT:
-                end = len(answer) if fault.bodies else answer.index(b"\r\n\r\n")
-                at = self._random.randrange(end)
-                garbage = bytes(byte ^ self._random.randrange(1, 256) for byte in answer[at : at + _GARBLED])
-                writer.write(answer[:at] + garbage + answer[at + len(garbage) :])
+                writer.write(self._garbled(answer, fault))
                 return False
         writer.write(answer)
         await writer.drain()
@@ -140,6 +139,18 @@ class FaultProxy:
                 self.count.doubled.append(name[1].decode())
             self._posts.add(name[1])
         return path
+
+    def _garbled(self, answer: bytes, fault: Fault) -> bytes:
+        """Change some bytes: of anything, or of the status line or a field that does not say how long the body is."""
+        if fault.bodies:
+            begin, end = 0, len(answer)
+        else:
+            head = answer[: answer.index(b"\r\n\r\n") + 2]
+            lines = [each.span() for each in _LINE.finditer(head) if not _FRAMING.match(each[0])]
+            begin, end = self._random.choice(lines)
+        at = self._random.randrange(begin, end)
+        changed = bytes(byte ^ self._random.randrange(1, 256) for byte in answer[at : min(end, at + _GARBLED)])
+        return answer[:at] + changed + answer[at + len(changed) :]
 
     def _end(self, writer: asyncio.StreamWriter) -> bool:
         """End a connection, with an error or in an orderly way."""
