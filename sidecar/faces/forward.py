@@ -80,8 +80,9 @@ def upstream_head(
         head = serialize_head(request.method.encode() + b" " + upstream_target(request, route) + b" HTTP/1.1", fields)
     except ValueError:
         raise refuse(Kind.INVALID_REQUEST, "The request's head is malformed.", close=True) from None
-    if any(needle in head for needle in decision.left_behind):
-        raise refuse(Kind.LEAK_GUARD, "The caller's token was about to leave.")
+    for needle in decision.left_behind:
+        if needle in head:
+            raise refuse(Kind.LEAK_GUARD, "The caller's token was about to leave.")
     return head
 
 
@@ -141,16 +142,25 @@ def response_head(
 
 def returned_fields(fields: Fields, issued: bytes | None) -> list[tuple[bytes, bytes]]:
     """Return the fields of a response, final or interim, that go on to the caller; see ``response_head`` for issued."""
-    kept: list[tuple[bytes, bytes]] = []
-    for field in forwardable(fields, _NEVER_RETURNED):
+    kept = forwardable(fields, _NEVER_RETURNED)
+    if issued is not None:
+        shortest = len(issued)  # so that hardly any field is searched
+        kept = [
+            field
+            for field in kept
+            if (len(field[1]) < shortest or issued not in field[1])
+            and (len(field[0]) < shortest or issued not in field[0])
+        ]
+    if CHALLENGE not in [field[0].lower() for field in kept]:
+        return kept
+    returned: list[tuple[bytes, bytes]] = []
+    for field in kept:
         name, value = field
-        if issued is not None and (issued in name or issued in value):
-            continue
         if name.lower() != CHALLENGE:
-            kept.append(field)
+            returned.append(field)
         elif (passed := passed_on(value)) is not None:
-            kept.append((name, passed))
-    return kept
+            returned.append((name, passed))
+    return returned
 
 
 def connection_field(version: tuple[int, int], *, keep_open: bool) -> list[tuple[bytes, bytes]]:

@@ -170,6 +170,15 @@ class Incoming:
                 self._caller.transport.write_eof()
         await asyncio.sleep(LINGERING)  # ends early, by being cancelled, when the connection is closed
 
+    async def see_off(self) -> None:
+        """Read the rest of a request that was answered before its end, for a while; then the connection ends."""
+        with suppress(TimeoutError, *_BROKEN_BODIES):
+            async with asyncio.timeout(LINGERING):
+                while not self.content.is_eof():
+                    await self.content.readany()
+        if not self.content.is_eof():
+            self._caller.close()
+
     # What aiohttp's protocol asks of a request.
 
     def _cancel(self, exc: BaseException) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR, PayloadAccessError, RequestHandler, RequestPayloadError, _ErrInfo
 from aiohttp.web_server import Server
 
-from sidecar.inbound.incoming import LINGERING, ClientGone, Incoming
+from sidecar.inbound.incoming import ClientGone, Incoming
 from sidecar.inbound.room import Room, TurnedAway
 from sidecar.model.refusal import Kind, Oversize, Refusal
 from sidecar.tunnel import End
@@ -110,7 +110,7 @@ class Connection(RequestHandler):
             if request.lingering:
                 await request.linger()
             if not request.complete:
-                await self._see_off(request.content)
+                await request.see_off()
             if request.content is not EMPTY_PAYLOAD:
                 request.content.set_exception(PayloadAccessError())
         except asyncio.CancelledError:
@@ -120,15 +120,6 @@ class Connection(RequestHandler):
             self._request_in_progress = False
             if self._handler_waiter is not None and not self._handler_waiter.done():
                 self._handler_waiter.set_result(None)
-
-    async def _see_off(self, content: StreamReader) -> None:
-        """Read the rest of a request that was answered before its end, for a while; then the connection ends."""
-        with suppress(TimeoutError, RequestPayloadError, HttpProcessingError, ConnectionError):
-            async with asyncio.timeout(LINGERING):
-                while not content.is_eof():
-                    await content.readany()
-        if not content.is_eof():
-            self.close()
 
     async def drained(self) -> None:
         """Return when what was written is taken, but for as much as may lie. ConnectionError: the caller left."""
@@ -247,7 +238,6 @@ class GatewayServer(Server):
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=keepalive_timeout,
-            lingering_time=LINGERING,
             max_line_size=max_header_bytes,
             max_field_size=max_header_bytes + 1,  # told from the target's by its limit, see _refusal
             max_headers=MAX_FIELDS,

@@ -33,7 +33,7 @@ def gist(message: Message) -> tuple[bytes, bytes, bytes]:
 
 @pytest.mark.threat("S31", "S32", "S33", "S34", "S28")
 async def test_no_framing_makes_two_requests_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.inbound.server.LINGERING", 0.05)  # all is read that comes to the end of a connection
+    monkeypatch.setattr("sidecar.inbound.incoming.LINGERING", 0.05)  # all is read that comes to the end of a connection
     recorder = Recorder()
     answers: dict[int, bytes] = {}
     together = asyncio.Semaphore(48)

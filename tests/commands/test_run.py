@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -250,6 +251,37 @@ print(gc.get_freeze_count(), *gc.get_threshold())
     frozen, *thresholds = map(int, done.stdout.split())
     assert frozen > 0
     assert thresholds == [*run._COLLECT_AFTER]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_what_a_body_needed_is_kept_for_the_next_one() -> None:
+    """Memory that is given back has to be asked for page by page again."""
+    program = """
+import gc, resource
+from sidecar.commands import run
+{settle}
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for pieces in (1, 2):
+    before = faults()
+    for _ in range(100):
+        body = [bytearray(b"x") * 300_000 for _ in range(4)]
+        del body
+print(faults() - before)
+"""
+    kept, given_back = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program.format(settle=settle)],
+                capture_output=True,
+                text=True,
+                timeout=BOUND,
+                check=True,
+            ).stdout
+        )
+        for settle in ("run._settle()", "")
+    )
+    assert kept < 1_000 < given_back
 
 
 async def test_it_serves_on_uvloop_where_that_is_installed(tmp_path: Path) -> None:

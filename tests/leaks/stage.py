@@ -158,7 +158,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """Set the stage. Everything that can be logged is, and the event loop tells all it knows."""
     asyncio.get_running_loop().set_debug(True)
-    monkeypatch.setattr("sidecar.inbound.server.LINGERING", 0.02)  # the driver reads to the end of each connection
+    monkeypatch.setattr("sidecar.inbound.incoming.LINGERING", 0.02)  # the driver reads to the end of each connection
     evidence = Evidence()
     async with AsyncExitStack() as stack:
         sts = await stack.enter_async_context(running_sts())
@@ -184,8 +184,8 @@ async def staged(
 
 
 def _record_decisions(monkeypatch: pytest.MonkeyPatch, decisions: list[Decision]) -> None:
-    async def recorded(*args: Any) -> Decision:
-        decision = await decide(*args)
+    async def recorded(*args: Any, **options: Any) -> Decision:
+        decision = await decide(*args, **options)
         decisions.append(decision)
         return decision
 
