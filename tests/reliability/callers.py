@@ -21,6 +21,7 @@ from tests.support.gateway import Answer, read_answer
 from tests.support.held import Connection
 
 PATIENCE: Final = 30.0  # seconds for one answer: longer than any time-out of a gateway here
+REST: Final = 10.0  # seconds of a connection between two requests: far less than a gateway allows
 #: The callers' issuer: a key with no server behind it.
 ISSUER: Final = "https://login.example.com"
 _ids = itertools.count()
@@ -114,7 +115,7 @@ class Way:
         self._target = f"{path}?size={size}&{query}".rstrip("&")
         self._size = size
         self._method, self._body = ("POST", b"x" * 100) if post else ("GET", b"")
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[float, Connection]] = []  # since when
 
     async def ask(self, caller: Caller) -> int:
         """Send one request, judge its answer and return its status; 0 where it did not come whole."""
@@ -138,7 +139,7 @@ class Way:
         return answer.status
 
     async def _exchange(self, request: bytes) -> Answer:
-        connection = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self.port)
+        connection = self._kept() or await asyncio.open_connection("127.0.0.1", self.port)
         try:
             connection[1].write(request)
             answer = await read_answer(connection[0])
@@ -148,13 +149,22 @@ class Way:
         if answer.value("connection") == "close":
             connection[1].close()
         else:
-            self._idle.append(connection)
+            self._idle.append((time.monotonic(), connection))
         return answer
+
+    def _kept(self) -> Connection | None:
+        """A connection that has not rested for so long that the gateway might close it just now."""
+        while self._idle:
+            since, connection = self._idle.pop()
+            if time.monotonic() - since < REST:
+                return connection
+            connection[1].close()
+        return None
 
     def close(self) -> None:
         """Leave all connections."""
-        for _, writer in self._idle:
-            writer.close()
+        for _, connection in self._idle:
+            connection[1].close()
         self._idle.clear()
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability import callers
 from tests.reliability.answers import answer_body
 from tests.reliability.callers import Caller, Issuer, Tally, Way, steadily
 from tests.support.gateway import BOUND, Seen, recording_upstream
-from tests.support.raw_upstream import Peer, RawUpstream, response
+from tests.support.raw_upstream import Peer, RawUpstream, answering, response
 
 ALICE = Caller("alice", "token-of-alice")
 SIZE = 500
@@ -48,6 +49,20 @@ async def test_what_breaks_off_failed_and_is_no_answer() -> None:
         way = Way(upstream.port, "/", size=SIZE)
         assert await way.ask(ALICE) == 0
     assert (way.tally.failed, way.tally.broken.total(), way.tally.never) == (1, 1, [])
+
+
+async def test_a_connection_that_rested_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the gateway might close it in just that moment, and a request would fail by the caller's own fault."""
+    async with RawUpstream(answering(*[response(b"no", status=b"404 Not Found")] * 3)) as upstream:
+        way = Way(upstream.port, "/")
+        await way.ask(ALICE)
+        await way.ask(ALICE)
+        assert upstream.accepted == 1
+        monkeypatch.setattr(callers, "REST", 0.0)
+        await way.ask(ALICE)
+        assert upstream.accepted == 2
+        way.close()
+    assert way.tally.statuses == {404: 3}
 
 
 async def test_refusals_are_no_violation_but_failed() -> None:
