@@ -17,12 +17,14 @@ from sidecar.__main__ import main
 from sidecar.config.problems import Finding
 from sidecar.config.schema import Config
 from sidecar.config.validation import validate, validator
-from sidecar.oauth.jwt import generate_key, jwk_set
-from tests.docs.pages import PAGES, BadMark, Block, blocks, files, read
+from sidecar.oauth.jwt import generate_key, jwk_set, sign
+from tests.docs.pages import PAGES, ROOT, BadMark, Block, blocks, files, read
 from tests.docs.play import Differs, play
 from tests.support.certificates import Issued, self_signed
 
-READ = {page.name: read(page) for page in PAGES}
+#: The pages by the name of their file; the index in docs/ is called by its path.
+PATHS = {str(page.relative_to(ROOT)) if page.name == "README.md" else page.name: page for page in PAGES}
+READ = {name: read(page) for name, page in PATHS.items()}
 every_page = pytest.mark.parametrize("page", READ.values(), ids=READ)
 
 SECRET = "placeholder"
@@ -45,7 +47,7 @@ def check(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     file.write_text(text, encoding="utf-8")
     pairs: dict[str, Issued] = {}
     for key, value in members(yaml.safe_load(text)):
-        if key.endswith("_file"):
+        if key.endswith("_file") or key == "file":
             (folder / value).write_bytes(content(Path(value), folder, pairs))
         elif key.endswith("_env"):
             monkeypatch.setenv(value, SECRET)
@@ -57,6 +59,8 @@ def content(path: Path, folder: Path, pairs: dict[str, Issued]) -> bytes:
     """What a file of this name would hold; a certificate and a key of one name belong together."""
     if path.suffix == ".jwks":
         return json.dumps(jwk_set([generate_key("ES256", "k")])).encode()
+    if path.suffix == ".jwt":
+        return sign({"sub": "workload"}, generate_key("ES256", "k"), "ES256", {}).encode()
     if path.suffix not in (".crt", ".key"):
         return SECRET.encode()
     pair = pairs.get(path.stem) or pairs.setdefault(path.stem, self_signed(folder, path.stem))
@@ -90,7 +94,7 @@ def test_there_is_something_to_test() -> None:
 @every_page
 def test_its_blocks_are_all_seen(page: list[Block]) -> None:
     name = next(name for name, each in READ.items() if each is page)
-    text = next(path for path in PAGES if path.name == name).read_text(encoding="utf-8")
+    text = PATHS[name].read_text(encoding="utf-8")
     assert 2 * len(page) == len(re.findall("^ *(```|~~~)", text, re.MULTILINE))
 
 
@@ -132,7 +136,7 @@ def test_every_command_is_run_or_says_why_not(page: list[Block]) -> None:
 @every_page
 def test_every_other_block_is_of_a_known_kind(page: list[Block]) -> None:
     for block in page:
-        assert block.language in ("yaml", "sh", "text", "python", "promql", ""), block.place
+        assert block.language in ("yaml", "sh", "text", "python", "diff", "promql", ""), block.place
         assert block.mark != "fragment" or block.language == "yaml", block.place
 
 

@@ -53,7 +53,16 @@ def keys_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 #: Mappings whose keys are the file's own names.
-NAMED = {"trusted_issuers", "authorization_servers", "workload_tokens", "listeners", "require_claims", "extra_params"}
+NAMED = {
+    "trusted_issuers",
+    "authorization_servers",
+    "workload_tokens",
+    "listeners",
+    "require_claims",
+    "extra_params",
+    "tools",
+    "methods",
+}
 
 
 @every_example

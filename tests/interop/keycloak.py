@@ -105,6 +105,14 @@ class Keycloak:
         finally:
             self.start()
 
+    def administrators_terminal(self) -> dict[str, str]:
+        """Return the variables with which an administrator's terminal has ``kcadm.sh`` in reach, and may use it."""
+        return {
+            "JAVA_HOME": str(self._installation.java_home),
+            "KEYCLOAK_BIN": str(self._installation.home / "bin"),
+            "ADMIN_PASSWORD": self._admin_password,
+        }
+
     def create_client(self, realm: str, client_id: str, **members: Any) -> None:
         """Create a client that may exchange tokens in which an optional scope of its own name puts it into ``aud``."""
         realms.add_client(self._administer(), realm, client_id, members)
