@@ -7,9 +7,9 @@ body does; a session's id is never looked at, since it proves nothing about the 
 import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from sidecar.caller.json_rpc import Form, Message, malformed, read_message
+from sidecar.caller.json_rpc import Form, Message, malformed, read_message, refuse_lookalikes
 from sidecar.model.mcp import MCP, Rule
 from sidecar.model.operation import Operation
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
@@ -67,7 +67,7 @@ async def read_operation(request: RequestHead, route: Route, mcp: MCP, body: Rea
     _agree(request, message)
     if message.form is Form.RESPONSE:
         return _allowed(None, mcp.responses, "responses")
-    operation = Operation(message.method, _tool(message))
+    operation = Operation(message.method, *_called(message, mcp))
     if message.form is Form.NOTIFICATION:
         return _allowed(operation, mcp.notifications, "notifications")
     return operation
@@ -158,16 +158,20 @@ def _is(value: bytes, name: str) -> bool:
     return value == name.encode()
 
 
-def _tool(message: Message) -> str | None:
-    """The tool that a message calls, if it calls one."""
+def _called(message: Message, mcp: MCP) -> tuple[str | None, Mapping[str, Any]]:
+    """The tool that a message calls, if it calls one, and those of its arguments that its rule names."""
     if message.method != TOOL_CALL:
-        return None
+        return None, {}
     name, arguments = message.params.get("name"), message.params.get("arguments")
     if not isinstance(name, str) or not name:
         raise malformed("the call names no tool")
     if arguments is not None and not isinstance(arguments, dict):
         raise malformed("the arguments are no object")
-    return name
+    rule = next((each for each in mcp.tools if _takes(each.pattern, name)), None)
+    if rule is None or not rule.arguments or not arguments:
+        return name, {}
+    refuse_lookalikes(arguments, rule.arguments)
+    return name, {each: arguments[each] for each in rule.arguments if each in arguments}
 
 
 def _denied(reason: str, finding: str, key: str) -> Refused:

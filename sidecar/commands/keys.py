@@ -50,6 +50,8 @@ def decisive(loaded: Loaded, route: Route, refusal: Refusal) -> Path | None:
     rule = route.rule
     if rule is not None and refusal.key[0] == "subject" and getattr(rule, refusal.key[-1], None):
         return (*_base(loaded, route), *rule.key, refusal.key[-1])
+    if rule is not None and refusal.key[0] == "approval" and rule.approval is not None:
+        return (*_base(loaded, route), *rule.key, *refusal.key)
     if refusal.key[0] in _OF_ROUTES:
         return (*_base(loaded, route), *refusal.key)
     section, name, *rest = refusal.key
@@ -118,7 +120,10 @@ class Keys:
 
     def approve(self) -> list[Key]:
         """Whose yes is needed, and for what it counts."""
-        return self._written((*self._base, "approval"), ("by", "max_age", "bind", "reason_header"))
+        names, rule = ("by", "max_age", "bind", "reason_header"), self._route.rule
+        if rule is None or rule.approval is None:
+            return self._written((*self._base, "approval"), names)
+        return self._written((*self._base, *rule.key, "approval"), ("by", "max_age", "arguments"))
 
     def exchange(self, exchange: Exchange, issuer: str) -> list[Key]:
         """Who is asked, and for what. issuer: the trusted issuer of the subject token."""

@@ -7,6 +7,7 @@ Works on the file's content, as ``rules`` does, which looks at the approvers the
 from collections.abc import Iterator
 from typing import Final
 
+from sidecar.config.mcp import operations
 from sidecar.config.problems import Finding
 from sidecar.config.tree import Part
 from sidecar.config.wording import nearest
@@ -19,12 +20,13 @@ _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie
 def findings(root: Part) -> Iterator[Finding]:
     """Return what is wrong with the approvals of a file's routes."""
     for route in root["routes"].items():
-        if isinstance(route["approval"].value, dict):
-            yield from _approval(root["approvers"], route)
+        for asking in (route, *operations(route["mcp"])):
+            if isinstance(asking["approval"].value, dict):
+                yield from _approval(root["approvers"], route, asking["approval"])
 
 
-def _approval(approvers: Part, route: Part) -> Iterator[Finding]:
-    approval, by = route["approval"], route["approval"]["by"]
+def _approval(approvers: Part, route: Part, approval: Part) -> Iterator[Finding]:
+    by = approval["by"]
     if by.text is not None and by.text not in approvers:
         near = nearest(by.text, [name for name, _ in approvers.members()])
         yield by.finding(f"no approver of this name is defined{near}")

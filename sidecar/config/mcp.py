@@ -19,9 +19,7 @@ def findings(root: Part) -> Iterator[Finding]:
 
 def operations(mcp: Part) -> Iterator[Part]:
     """Return what is asked for each tool and each method that is named."""
-    for section in ("tools", "methods"):
-        for _, operation in mcp[section].members():
-            yield operation
+    return (operation for kind in ("tools", "methods") for _, operation in mcp[kind].members())
 
 
 def _route(route: Part, mcp: Part) -> Iterator[Finding]:
@@ -35,8 +33,15 @@ def _route(route: Part, mcp: Part) -> Iterator[Finding]:
         for value in operation["acr_values"].items():
             if allowed and value.text is not None and value.text not in allowed:
                 yield value.finding("should be among subject.acr_values, which count for every operation")
+        yield from _approval(str(operation.path[-2]), operation)
         if longest is not None and (_seconds(operation["max_age"]) or 0) > longest:
             yield operation["max_age"].finding("should be no longer than subject.max_age, which counts as well")
+
+
+def _approval(kind: str, operation: Part) -> Iterator[Finding]:
+    arguments = operation["approval"]["arguments"]
+    if kind == "methods" and list(arguments.items()):
+        yield arguments.finding("has no effect: only tools have arguments")
 
 
 def _seconds(part: Part) -> int | None:

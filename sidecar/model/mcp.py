@@ -6,6 +6,8 @@ operation, and which rule is its, is decided in ``caller.mcp``.
 
 from dataclasses import dataclass
 
+from sidecar.model.approval import ApprovalPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -13,12 +15,15 @@ class Rule:
 
     key: where its route says so, as ``("mcp", "tools", "delete_*")``. scope: asked for besides the route's own.
     acr_values, max_age: of the login, as in ``SubjectPolicy``; nothing given: as the route says.
+    approval: whose yes is needed instead of whom the route names. arguments: those that an approver is told, by name.
     """
 
     key: tuple[str, ...]
     scope: tuple[str, ...] = ()
     acr_values: tuple[str, ...] = ()
     max_age: int | None = None
+    approval: ApprovalPolicy | None = None
+    arguments: tuple[str, ...] = ()
 
     @property
     def pattern(self) -> str:

@@ -135,9 +135,18 @@ def _demands(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
         rule.pattern: frozenset(
             [*(f"scope {scope}" for scope in rule.scope), *(f"acr {value}" for value in rule.acr_values)]
             + ([f"max_age {rule.max_age}"] if rule.max_age is not None else [])
+            + _needed(rule)
         )
         for rule in rules
     }
+
+
+def _needed(rule: Rule) -> list[str]:
+    """Whose yes a rule needs, as texts."""
+    if rule.approval is None:
+        return []
+    told = [f"approval.argument {name}" for name in rule.arguments]
+    return [f"approval {rule.approval.by}", f"approval.max_age {rule.approval.max_age:g}", *told]
 
 
 def _allows_less(new: bool, old: bool) -> bool:

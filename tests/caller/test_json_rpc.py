@@ -52,6 +52,7 @@ def test_a_method_is_judged_as_it_is_read() -> None:
     assert read_message(body) == Message(Form.REQUEST, "tools/call", {"name": "search"})
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize(
     "body",
     [
@@ -92,6 +93,7 @@ def test_what_is_no_strict_json(body: bytes) -> None:
     assert finding(body) == "the body is not strict JSON"
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize("body", [b"[]", b"[" + text() + b"]", b"[" + text() + b"," + text() + b"]", b" [1]"])
 def test_a_batch(body: bytes) -> None:
     assert finding(body) == "the body is a batch"
@@ -143,6 +145,7 @@ def respelled(name: str) -> st.SearchStrategy[str]:
     return st.tuples(*letters).map("".join).filter(lambda spelled: spelled != name)
 
 
+@pytest.mark.threat("S69")
 @given(st.sampled_from(["jsonrpc", "id", "method", "params", "result", "error"]).flatmap(respelled))
 def test_a_second_reading_by_case_of_a_message(member: str) -> None:
     """A response to one parser may be a call to another, which takes ``Method`` for the method."""
@@ -152,6 +155,7 @@ def test_a_second_reading_by_case_of_a_message(member: str) -> None:
     assert finding(json.dumps(response, ensure_ascii=False).encode()) == told
 
 
+@pytest.mark.threat("S69")
 @given(st.sampled_from(["name", "arguments", "uri", "taskId"]).flatmap(respelled))
 def test_a_second_reading_by_case_of_params(member: str) -> None:
     assert finding(text(params={"name": "search", member: "delete_file"})) == (
@@ -203,21 +207,26 @@ def _asked(document: Any) -> tuple[object, object]:
 @st.composite
 def _texts(draw: st.DrawFn, name: str) -> str:
     """A member's name or a value as JSON text, with letters escaped or in another case here and there."""
+    if draw(st.integers(0, 9)) < 8:
+        return json.dumps(name)
     letters = []
     for letter in name:
-        how = draw(st.sampled_from(["plain"] * 12 + ["escaped", "upper", "folded"]))
+        how = draw(st.sampled_from(["plain", "plain", "plain", "escaped", "upper", "folded"]))
         spelled = {"upper": letter.upper(), "folded": LETTERS.get(letter, [letter])[-1]}.get(how, letter)
         letters.append(f"\\u{ord(spelled):04x}" if how == "escaped" else spelled)
-    around = draw(st.sampled_from(["", "", "", "", "", "", " ", "\\u0000", "\\t"]))
+    around = draw(st.sampled_from(["", "", " ", "\\u0000", "\\t"]))
     return f'"{"".join(letters)}{around}"'
 
 
 @st.composite
 def _bodies(draw: st.DrawFn) -> bytes:
     """Something that is nearly a call of ``search``: members twice, spelled otherwise, more before and behind."""
-    members = [("jsonrpc", '"2.0"'), ("id", draw(st.sampled_from(["1", "null", '"a"', "1.5"])))]
+    members = [("jsonrpc", '"2.0"'), ("id", draw(st.sampled_from(["1", '"a"', "1.5", "1", "null"])))]
     methods = st.sampled_from(["tools/call", "tools/call", "tools/list"]).flatmap(_texts)
-    members += [("method", method) for method in draw(st.lists(methods, min_size=1, max_size=2))]
+    members += [
+        ("method", method)
+        for method in draw(st.lists(methods, min_size=1, max_size=2) | methods.map(lambda one: [one]))
+    ]
     names = st.sampled_from(["search", "search", "delete_file"]).flatmap(_texts)
     for given_names in draw(st.lists(st.lists(names, min_size=1, max_size=2), min_size=1, max_size=2)):
         inner = [("arguments", '{"name": "delete_file"}'), *(("name", name) for name in given_names)]
@@ -225,11 +234,12 @@ def _bodies(draw: st.DrawFn) -> bytes:
         members.append(("params", f"{{{', '.join(pairs)}}}"))
     members += draw(st.sampled_from([[], [], [], [("result", "{}")], [("x", "1")]]))
     pairs = [f"{draw(_texts(name))}: {value}" for name, value in draw(st.permutations(members))]
-    text = draw(st.sampled_from(["", "", "", "\ufeff", "[", "\n"])) + f"{{{', '.join(pairs)}}}"
-    text += draw(st.sampled_from(["", "", "", "]", "\n", " {}", "\0", ', {"method": "tools/call"}']))
-    return text.encode(draw(st.sampled_from(["utf-8"] * 6 + ["utf-16", "utf-16-le", "utf-32-be"])))
+    text = draw(st.sampled_from([*[""] * 9, "\ufeff", "[", "\n"])) + f"{{{', '.join(pairs)}}}"
+    text += draw(st.sampled_from([*[""] * 9, "]", "\n", " {}", "\0", ', {"method": "tools/call"}']))
+    return text.encode(draw(st.sampled_from(["utf-8"] * 20 + ["utf-16", "utf-16-le", "utf-32-be"])))
 
 
+@pytest.mark.threat("S69")
 @given(_bodies())
 def test_what_is_let_through_is_read_alike_by_all(body: bytes) -> None:
     try:

@@ -134,6 +134,7 @@ async def test_json_is_said_to_be_json(content_type: bytes) -> None:
     assert await operation(message(), (b"content-type", content_type)) is not None
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize(
     "content_types",
     [
@@ -162,6 +163,7 @@ async def test_whatever_else_a_body_is_said_to_be(content_types: Sequence[bytes]
     assert (caught.value.refusal.kind, content.reads) == (Kind.INVALID_REQUEST, 0)
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize("coding", [b"gzip", b"br", b"deflate", b"identity", b"x", b"", b"gzip, identity"])
 async def test_an_encoded_body_is_not_looked_at(coding: bytes) -> None:
     assert (await refusal(message(), JSON, (b"Content-Encoding", coding))).kind is Kind.INVALID_REQUEST
@@ -194,6 +196,7 @@ async def test_a_head_that_agrees(method: str, param: str, name: str) -> None:
         assert await operation(message(method, params={param: name}), *head) is not None
 
 
+@pytest.mark.threat("S70")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -220,6 +223,7 @@ async def test_a_head_that_says_something_else(fields: list[tuple[bytes, bytes]]
     assert (await refusal(called("search", uri="x"), JSON, *fields)).kind is Kind.INVALID_REQUEST
 
 
+@pytest.mark.threat("S70")
 async def test_a_head_that_names_what_the_body_does_not() -> None:
     name = (JSON, (b"Mcp-Name", b"search"))
     assert (await refusal(message("tools/list"), *name)).kind is Kind.INVALID_REQUEST
@@ -241,6 +245,25 @@ async def test_arguments_are_an_object(arguments: object) -> None:
 async def test_arguments_may_be_left_out() -> None:
     assert await operation(message(params={"name": "search"})) == Operation("tools/call", "search")
     assert await operation(called("search", arguments=None)) == Operation("tools/call", "search")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, {}),
+        ({"other": 1}, {}),
+        ({"path": "/a", "other": 1}, {"path": "/a"}),
+        ({"force": None, "path": {"a": [1]}}, {"path": {"a": [1]}, "force": None}),
+    ],
+)
+async def test_arguments_that_a_rule_names(arguments: dict[str, Any], told: dict[str, Any]) -> None:
+    mcp = MCP(tools=(Rule(("mcp", "tools", "file_*"), arguments=("path", "force")), *rules("tools", "*")))
+    assert await operation(called("file_delete", arguments=arguments), mcp=mcp) == Operation(
+        "tools/call", "file_delete", told
+    )
+    assert await operation(called("other", arguments=arguments), mcp=mcp) == Operation("tools/call", "other")
+    lookalike = called("file_delete", arguments={**arguments, "Force": 1})
+    assert (await refusal(lookalike, mcp=mcp)).finding == "a member's name is nearly one of the protocol's"
 
 
 @pytest.mark.parametrize(
@@ -275,6 +298,7 @@ def respelled(name: str) -> st.SearchStrategy[str]:
     return st.tuples(around, cases, around).map("".join).filter(lambda spelled: spelled != name)
 
 
+@pytest.mark.threat("S71")
 @given(st.sampled_from(["delete_file", "search", "read_secret"]).flatmap(respelled))
 def test_a_name_that_is_nearly_another_ones_is_not_taken_by_a_wider_rule(name: str) -> None:
     assert denied(TOOLS, Operation("tools/call", name)) == "the tool's name is nearly another one's"
@@ -301,6 +325,7 @@ def test_methods() -> None:
     assert rule_of(allowing, Operation("tools/list")) == LISTED.methods[0]
 
 
+@pytest.mark.threat("S71")
 @given(st.sampled_from(["tools/call", "tools/list", "initialize"]).flatmap(respelled))
 def test_a_method_that_is_nearly_another_one_is_not_allowed_by_default(method: str) -> None:
     assert denied(MCP(default=True, methods=LISTED.methods), Operation(method)) == "the method is nearly another one's"
@@ -328,6 +353,7 @@ def test_pages_that_may_call(cors: Cors | None, origins: Sequence[bytes]) -> Non
     refuse_page(page(*origins), MCP(allowed_origins=frozenset({b"https://app.example"})), cors)
 
 
+@pytest.mark.threat("S73")
 @pytest.mark.parametrize(
     "origins",
     [

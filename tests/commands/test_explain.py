@@ -706,6 +706,23 @@ async def test_a_tools_own_demand_is_the_key_that_decides(desk: Desk) -> None:
         assert [each.split(" ")[0] for each in desk.keys["allow"]] == ['routes.6.mcp.tools."delete_*".acr_values']
 
 
+async def test_whose_yes_a_tool_needs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = "approvers: {desk: {opa: {url: 'http://127.0.0.1:1/'}}}\nroutes:\n"
+    publish = "tools: {publish: {approval: {by: desk, arguments: [path]}}, search"
+    asking = CONFIG.replace("routes:\n", head).replace("tools: {search", publish)
+    monkeypatch.setitem(globals(), "CONFIG", asking)
+    async with running_sts() as sts:
+        desk.issuer = sts.issuer
+        options = ("--token-file", token(desk, sts.mint()), *body(desk, DELETE.replace("delete_file", "publish")))
+        assert await asyncio.to_thread(desk.explain, "POST", "http://api.example.com/mcp", *options) == 0
+        assert list(desk.told)[3:6] == ["operation", "allow", "approve"]
+        assert (
+            '  action: {"method": "tools/call", "tool": "publish", "arguments": {"path": "/a"}}' in desk.told["approve"]
+        )
+        base = "routes.6.mcp.tools.publish.approval"
+        assert [each.split(" ")[0] for each in desk.keys["approve"]] == [f"{base}.by", f"{base}.arguments"]
+
+
 async def test_a_stream_has_no_message(desk: Desk) -> None:
     async with running_sts() as sts:
         desk.issuer = sts.issuer

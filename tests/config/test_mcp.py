@@ -55,6 +55,19 @@ def test_an_operation_asks_for_no_less_than_its_route(workshop: Workshop) -> Non
     }
 
 
+def test_approvals_of_operations(workshop: Workshop) -> None:
+    def change(tree: Any) -> None:
+        tree["approvers"] = {"desk": {"authzen": {"url": "https://pdp.example"}}}
+        put(tree, f"{ROUTE}.mcp.tools.a.approval", {"by": "desk", "arguments": ["path"], "max_age": "1m"})
+        put(tree, f"{ROUTE}.mcp.tools.b.approval", {"by": "dest"})
+        put(tree, f"{ROUTE}.mcp.methods.c.approval", {"by": "desk", "arguments": ["path"]})
+
+    assert workshop.wrong(change) == {
+        f"{ROUTE}.mcp.tools.b.approval.by": "no approver of this name is defined; did you mean 'desk'?",
+        f"{ROUTE}.mcp.methods.c.approval.arguments": "has no effect: only tools have arguments",
+    }
+
+
 @pytest.mark.parametrize(
     ("mcp", "path"),
     [

@@ -108,6 +108,14 @@ THREATS: Final[Mapping[str, Mapping[str, Threat]]] = {
         "S67": Threat("input that takes quadratic time to judge", "linear; paths are matched without regular expressions"),
         "S68": Threat("a path that is exempt from limits", "no path of the data port is; probes have their own listener"),
     },
+    "Tools": {
+        "S69": Threat("a body that the tool server reads as another call than the gateway: members twice or in another case, batches, other encodings, text behind the end", "400 for whatever has two readings; what is judged goes on byte for byte"),
+        "S70": Threat("a head that names another method or tool than the body", "400"),
+        "S71": Threat("a tool's name in another case, with spaces or NUL, comes under a wider rule", "403"),
+        "S72": Threat("a session's id, stolen or guessed, in place of a token", "401: every request carries a token, and is judged by that"),
+        "S73": Threat("a page in a browser reaches a tool server on loopback", "403 for every origin that the file does not name"),
+        "S74": Threat("a yes for one call is used for another", "it counts for the same token, tool and named arguments, and no longer than it says"),
+    },
 }  # fmt: skip
 
 _PAGE = """# Threat model

@@ -80,6 +80,7 @@ async def test_streams_and_the_end_of_a_session(world: MakeWorld, method: str) -
     assert here.upstream.last.values(b"mcp-session-id") == [b"s"]
 
 
+@pytest.mark.threat("S72")
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_a_session_proves_nothing(world: MakeWorld, method: str) -> None:
     here = await world(WITH_TOOLS)
@@ -89,6 +90,7 @@ async def test_a_session_proves_nothing(world: MakeWorld, method: str) -> None:
     assert len(here.upstream.seen) == 1
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -120,6 +122,7 @@ async def test_a_token_is_verified_before_a_body_is_read(world: MakeWorld) -> No
     assert (await here.gateway.ask(head)).status == 401  # and nothing of the body was sent
 
 
+@pytest.mark.threat("S70")
 async def test_a_head_that_says_something_else(world: MakeWorld) -> None:
     here = await world(WITH_TOOLS)
     agreeing = (b"Mcp-Method: tools/call", b"Mcp-Name: search")
@@ -131,6 +134,7 @@ async def test_a_head_that_says_something_else(world: MakeWorld) -> None:
     assert len(here.upstream.seen) == 1
 
 
+@pytest.mark.threat("S73")
 async def test_pages_of_other_origins(world: MakeWorld) -> None:
     here = await world(WITH_TOOLS)
     assert (await asked(here, call(), b"Origin: https://app.example")).status == 200

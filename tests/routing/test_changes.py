@@ -302,7 +302,16 @@ def test_how_values_are_shown() -> None:
     assert (change.old, change.new) == ("Authorization", "X-Token")
 
 
-@pytest.mark.parametrize("changed", [{"scope": ("b",)}, {"acr_values": ("b",)}, {"max_age": 2}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"scope": ("b",)},
+        {"acr_values": ("b",)},
+        {"max_age": 2},
+        {"approval": ApprovalPolicy("desk")},
+        {"approval": ApprovalPolicy("desk"), "arguments": ("path",)},
+    ],
+)
 def test_what_an_operation_asks_for(changed: dict[str, Any]) -> None:
     rule = Rule(("mcp", "tools", "delete_*"), ("a",), ("x",), 1)
     old, other = with_mcp(tools=(rule,)), with_mcp(tools=(replace(rule, **changed),))

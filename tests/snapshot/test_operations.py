@@ -2,11 +2,16 @@
 
 from dataclasses import fields, replace
 
+from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.mcp import MCP, Rule
 from sidecar.model.route import Expected
 from tests.snapshot.conftest import PEERS, ROUTE, Folder
 from tests.support.values import subject
 
+APPROVERS = """approvers:
+  desk: {authzen: {url: 'https://desk.example'}}
+  chief: {authzen: {url: 'https://chief.example'}}
+"""
 EVERY = """    subject: {acr_values: [hw, mfa], max_age: 10m}
     mcp:
       default: allow
@@ -18,17 +23,28 @@ EVERY = """    subject: {acr_values: [hw, mfa], max_age: 10m}
       tools:
         '*': {}
         'file_*': {max_age: 5m}
-        file_delete: {scope: [files.delete, orders.read], acr_values: [hw], max_age: 1m}
+        file_delete:
+          scope: [files.delete, orders.read]
+          acr_values: [hw]
+          max_age: 1m
+          approval: {by: desk, max_age: 2m, arguments: [path, force]}
       methods: {tools/list: {scope: [tools.list]}}
 """
-DELETE = Rule(("mcp", "tools", "file_delete"), ("files.delete", "orders.read"), ("hw",), 60)
+DELETE = Rule(
+    ("mcp", "tools", "file_delete"),
+    ("files.delete", "orders.read"),
+    ("hw",),
+    60,
+    ApprovalPolicy("desk", 120),
+    ("path", "force"),
+)
 FILES = Rule(("mcp", "tools", "file_*"), max_age=300)
 ANY = Rule(("mcp", "tools", "*"))
 LIST = Rule(("mcp", "methods", "tools/list"), ("tools.list",))
 
 
 def test_every_key(folder: Folder) -> None:
-    [route] = folder.build(PEERS + ROUTE + EVERY).routes.values()
+    [route] = folder.build(APPROVERS + PEERS + ROUTE + EVERY).routes.values()
     assert route.mcp == MCP(
         default=True,
         get=False,
@@ -52,7 +68,7 @@ def test_what_is_left_out(folder: Folder) -> None:
 
 
 def test_a_route_is_narrower_under_a_rule(folder: Folder) -> None:
-    snapshot = folder.build(PEERS + ROUTE + EVERY)
+    snapshot = folder.build(APPROVERS + PEERS + ROUTE + EVERY)
     [route] = snapshot.routes.values()
     assert snapshot.narrowed(route, None) is route
     demands = {
@@ -67,8 +83,19 @@ def test_a_route_is_narrower_under_a_rule(folder: Folder) -> None:
         assert (under.subject.acr_values, under.subject.max_age) == (acr_values, max_age)
 
 
+def test_whose_yes_a_rule_needs(folder: Folder) -> None:
+    snapshot = folder.build(APPROVERS + PEERS + ROUTE + EVERY)
+    route = snapshot.routes["orders"]
+    assert snapshot.narrowed(route, DELETE).approval == DELETE.approval
+    assert snapshot.narrowed(route, FILES).approval is None
+    snapshot = folder.build(APPROVERS + PEERS + ROUTE + EVERY + "    approval: {by: chief, reason_header: X-Task}\n")
+    route = snapshot.routes["orders"]
+    assert snapshot.narrowed(route, FILES).approval == route.approval
+    assert snapshot.narrowed(route, DELETE).approval == ApprovalPolicy("desk", 120, reason_header="x-task")
+
+
 def test_each_rule_has_a_plan_of_its_own(folder: Folder) -> None:
-    snapshot = folder.build(PEERS + ROUTE + EVERY)
+    snapshot = folder.build(APPROVERS + PEERS + ROUTE + EVERY)
     [route] = snapshot.routes.values()
     asked = {}
     for rule, scope in {

@@ -72,6 +72,8 @@ def unused(configuration: Configuration) -> Iterator[Finding]:
         issuers.add(token.issuer)
         servers |= {config.server_of(token.client_credentials)} if token.client_credentials is not None else set()
     approvers = {route.approval.by for route in configuration.routes if route.approval is not None}
+    rules = (rule for route in configuration.routes if route.mcp is not None for rule in route.mcp.rules)
+    approvers |= {rule.approval.by for rule in rules if rule.approval is not None}
     listeners: set[str | None] = {route.listener for route in configuration.routes}
     used: dict[Path, tuple[Iterable[str], Collection[str | None]]] = {
         (): ([DECISION] if config.decision is not None else [], listeners),

@@ -45,6 +45,19 @@ def impersonation(configuration: Configuration) -> Iterator[Finding]:
             yield found((*path, "exchange", "semantics"), "the upstream can't see that anybody acts for the subject")
 
 
+def unnamed_operations(configuration: Configuration) -> Iterator[Finding]:
+    """Find routes that let tools or methods through which nobody thought of."""
+    for path, _, route in configuration.pairs():
+        if route.mcp is None:
+            continue
+        if route.mcp.default:
+            yield found((*path, "mcp", "default"), "lets methods through that nobody named")
+        for rule in route.mcp.tools:
+            asked = rule.acr_values or rule.max_age is not None or rule.approval is not None
+            if rule.pattern == "*" and not asked:
+                yield found((*path, *rule.key), "lets tools through that nobody named, also those to come")
+
+
 def no_target(configuration: Configuration) -> Iterator[Finding]:
     """Find routes that ask for nothing in particular and take what comes."""
     for path, _, route in configuration.pairs():

@@ -123,6 +123,13 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "Set `max_age` or `approval`, or name the methods that only read.",
             opt_in=True,
         ),
+        "unnamed-operations": Rule(
+            (one_route.unnamed_operations,),
+            "`mcp` with `default: allow`, or with the tool `*` that asks for no `acr_values`, `max_age` or `approval`.",
+            "What the tool server learns tomorrow may be called at once, under the token that it was thought too "
+            "harmless to guard.",
+            "Name the methods and the tools, or their beginnings.",
+        ),
         "unused": Rule(
             (elsewhere.unused,),
             "A listener, trusted issuer, authorization server, workload token or approver that no route uses.",

@@ -21,6 +21,7 @@ RouteRule = Literal[
     "overlapping-routes",
     "plain-http",
     "unconfirmed-writes",
+    "unnamed-operations",
     "websocket-outlives-token",
     "wildcard-host-without-methods",
 ]

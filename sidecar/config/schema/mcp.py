@@ -6,15 +6,29 @@ from typing import Literal
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.types import (
     AuthenticationContext,
+    Duration,
     Many,
+    Name,
     Origin,
     RPCMethod,
     Scope,
+    Text,
     ToolPattern,
     WholeSeconds,
 )
 
 Verdict = Literal["allow", "refuse"]
+
+
+@section
+class OperationApproval(Section):
+    """Somebody else's yes to an operation."""
+
+    by: Name = key("Whom to ask: one of approvers.")
+    max_age: Duration = key("A yes counts again so long for the same; 0s: every request is asked about.", default="0s")
+    arguments: Many[Text] = key(
+        "The tool's arguments that the approver is told; a yes counts for their values.", default=()
+    )
 
 
 @section
@@ -28,6 +42,9 @@ class Operation(Section):
     )
     max_age: WholeSeconds | None = key(
         "The login is no older (auth_time), or else: step-up. No longer than subject.max_age.", default=None
+    )
+    approval: OperationApproval | None = key(
+        "Whose yes is needed before the exchange; instead of the route's approval.", default=None
     )
 
 

@@ -23,6 +23,10 @@ _Keys = Mapping[str, Any]  # a key of a section to the keys in it; empty: whatev
 
 _ANYTHING: Final[_Keys] = {}
 ANY_NAME: Final = ""  # among keys: whatever the team calls it
+_OPERATION: Final[_Keys] = {
+    **dict.fromkeys(("scope", "acr_values", "max_age"), _ANYTHING),
+    "approval": dict.fromkeys(("by", "max_age", "arguments"), _ANYTHING),
+}
 #: What a team may say. Left out is what reaches beyond its own routes: names of header fields that carry tokens are
 #: removed from everybody's requests, workload tokens and TLS files are secrets of the platform, and a server name
 #: picks a server behind an address that others share.
@@ -71,8 +75,8 @@ _KEYS: Final[_Keys] = {
     "approval": dict.fromkeys(("by", "max_age", "bind", "reason_header"), _ANYTHING),  # it only makes a route stricter
     "mcp": {
         **dict.fromkeys(("default", "get", "delete", "responses", "notifications", "allowed_origins"), _ANYTHING),
-        "tools": {ANY_NAME: dict.fromkeys(("scope", "acr_values", "max_age"), _ANYTHING)},
-        "methods": {ANY_NAME: dict.fromkeys(("scope", "acr_values", "max_age"), _ANYTHING)},
+        "tools": {ANY_NAME: _OPERATION},
+        "methods": {ANY_NAME: _OPERATION},
     },
     "preflight": _ANYTHING,
     "cors": dict.fromkeys(("origins", "max_age"), _ANYTHING),

@@ -35,6 +35,23 @@ def test_expecting_anything(lints: Lints, expect: dict[str, Any], where: list[st
     assert found == [("expect-any", f"routes.0.exchange.{path}") for path in where]
 
 
+@pytest.mark.parametrize(
+    ("mcp", "where"),
+    [
+        ({}, []),
+        ({"tools": {"search": {}, "read_*": {}}, "methods": {"tools/list": {}}}, []),
+        ({"default": "allow"}, ["default"]),
+        ({"tools": {"*": {}}}, ['tools."*"']),
+        ({"tools": {"*": {"scope": ["a"]}}}, ['tools."*"']),
+        ({"tools": {"*": {"acr_values": ["mfa"]}}}, []),
+        ({"tools": {"*": {"max_age": "5m"}}}, []),
+    ],
+)
+def test_operations_that_nobody_named(lints: Lints, mcp: dict[str, Any], where: list[str]) -> None:
+    found = lints(route("tools", "/mcp", mcp=mcp))
+    assert found == [("unnamed-operations", f"routes.0.mcp.{path}") for path in where]
+
+
 @pytest.mark.parametrize(("semantics", "told"), [("impersonation", 1), ("delegation", 0), ("any", 0)])
 def test_impersonation(lints: Lints, semantics: str, told: int) -> None:
     found = lints(route("orders", "/orders", exchange={"audience": ["a"], "semantics": semantics}))

@@ -145,7 +145,9 @@ def test_an_operation_asks_for_scopes_that_are_allowed(teams: Teams, kind: str) 
     assert teams.complaints() == []
 
 
-@pytest.mark.parametrize("section", [Route, Match, Upstream, Subject, Exchange, Expect, mcp.Operations, mcp.Operation])
+@pytest.mark.parametrize(
+    "section", [Route, Match, Upstream, Subject, Exchange, Expect, mcp.Operations, mcp.Operation, mcp.OperationApproval]
+)
 def test_every_key_is_a_teams_or_the_platforms(section: Any) -> None:
     """One that comes to the schema is the platform's, until it is thought about."""
     keys = {
@@ -157,6 +159,7 @@ def test_every_key_is_a_teams_or_the_platforms(section: Any) -> None:
         Expect: _KEYS["exchange"]["expect"],
         mcp.Operations: _KEYS["mcp"],
         mcp.Operation: _KEYS["mcp"]["tools"][ANY_NAME],
+        mcp.OperationApproval: _KEYS["mcp"]["tools"][ANY_NAME]["approval"],
     }[section]
     known = {key.name for key in fields(section)}
     assert set(keys) <= known
