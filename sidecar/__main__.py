@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "explain": "tell what would become of a request, step by step",
     "exchange": "make one exchange, and say whose fault a failure is",
     "receipts": "filter receipts, tell one request's story, verify their chain",
+    "flush": "have a running gateway forget tokens before their time",
     "sts": "run the embedded authorization server, for development only",
     "demo": "show everything on loopback",
 }

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Final
@@ -17,6 +18,7 @@ from typing import Final
 from aiohttp import http_parser
 
 import sidecar
+from sidecar import flushing
 from sidecar.config.addresses import Address
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigError, ConfigProblem
@@ -25,12 +27,14 @@ from sidecar.exchange.cache import TokenCache
 from sidecar.exchange.exchanger import Exchanger
 from sidecar.faces.admin import LISTENER as ADMIN_LISTENER
 from sidecar.faces.admin import Admin
+from sidecar.faces.control import Control, Meant
 from sidecar.faces.forward_auth import ForwardAuth
 from sidecar.faces.gateway import Gateway
 from sidecar.inbound.room import Room, affordable
 from sidecar.inbound.server import GatewayServer
 from sidecar.listening import BindError, Listeners, Prepared, Wanted, shown
-from sidecar.model.listener import DECISION
+from sidecar.model.flush import Flushed
+from sidecar.model.listener import CONTROL, DECISION
 from sidecar.model.status import Status
 from sidecar.observe.journal import Journal
 from sidecar.observe.lag import LoopLag
@@ -208,6 +212,14 @@ class App:
             self.config, config, self.snapshot, self.metrics, self._lately, cache, uptime=uptime, ready=self._ready
         )
 
+    def flush(self, meant: Meant, request_id: str) -> Flushed:
+        """Forget what was issued or verified, and put that on record. UnknownName: nothing was forgotten."""
+        selected = flushing.selection(meant, self.snapshot)
+        flushed = flushing.flush(selected, self.snapshot, self.exchanger)
+        self._journal.receipts.flushed(request_id, selected, flushed)
+        log.warning("flushed", extra={"dropped": asdict(flushed)})
+        return flushed
+
     def _wanted(self, config: Config, snapshot: Snapshot) -> Iterator[tuple[Listeners, dict[str, Wanted]]]:
         """Yield both kinds of listeners, as a configuration has them."""
         gateway, section = config.gateway, config.admin
@@ -224,12 +236,10 @@ class App:
                 room=self._room,
             )
 
-        def admin_server() -> GatewayServer:
-            host, loopback_only = section.listen.host, section.pages == "loopback"
-            admin = Admin(self, self.metrics, listen_host=host, loopback_only=loopback_only)
+        def operators(face: Admin | Control) -> GatewayServer:
             return GatewayServer(
-                admin.serve,
-                admin.malformed,
+                face.serve,
+                face.malformed,
                 keepalive_timeout=gateway.keepalive_timeout,
                 header_timeout=gateway.header_timeout,
                 max_header_bytes=ADMIN_LISTENER.max_header_bytes,
@@ -243,7 +253,13 @@ class App:
                 for name, each in config.listeners.items()
             },
         )
-        yield self._admin, {"admin": Wanted(section.listen, None, (section.pages, *settings), admin_server)}
+        host, loopback_only = section.listen.host, section.pages == "loopback"
+        admin = partial(operators, Admin(self, self.metrics, listen_host=host, loopback_only=loopback_only))
+        wanted = {"admin": Wanted(section.listen, None, (section.pages, *settings), admin)}
+        if section.control is not None:
+            control = partial(operators, Control(self))
+            wanted[CONTROL] = Wanted(section.control, None, settings, control, private=True)
+        yield self._admin, wanted
 
     async def _prepare(self, loaded: Loaded, snapshot: Snapshot) -> list[tuple[Listeners, Prepared]]:
         """Make ready every change of a listener. ConfigError: one can't be bound; nothing of it is left."""

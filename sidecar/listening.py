@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import ssl
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from sidecar.inbound.server import GatewayServer
 
 BACKLOG: Final = 1024  # connections that the kernel holds while we are busy
 ACCEPTED_AT_ONCE: Final = 16  # before any of them is counted, see ``inbound.room``
+PRIVATE: Final = 0o600
 AT_ONCE: Final = 0.001  # seconds; aiohttp takes 0 for "however long it takes"
 
 
@@ -36,13 +38,14 @@ class Wanted:
     """How a listener is to be.
 
     make: returns a server for its connections. settings: what that server is made of; two listeners that want equal
-    ones, equal addresses and the same context are one.
+    ones, equal addresses and the same context are one. private: a unix socket that nobody but its owner may open.
     """
 
     address: Address
     context: ssl.SSLContext | None
     settings: object
     make: Callable[[], GatewayServer] = field(compare=False)
+    private: bool = False
 
 
 class _Socket:
@@ -159,16 +162,16 @@ class Listeners:
         staying = {
             name: up.socket
             for name, up in self._up.items()
-            if name in wanted and up.wanted.address == wanted[name].address
+            if name in wanted and _place(up.wanted) == _place(wanted[name])
         }
-        free = {up.wanted.address: up.socket for name, up in self._up.items() if name not in staying}
+        free = {_place(up.wanted): up.socket for name, up in self._up.items() if name not in staying}
         try:
             for name, each in wanted.items():
                 if name in same:
                     continue
-                place = staying.get(name) or free.pop(each.address, None)
+                place = staying.get(name) or free.pop(_place(each), None)
                 if place is None:
-                    place = await _bind(name, each.address)
+                    place = await _bind(name, each)
                     prepared.fresh.append(place)
                 connections = each.make()
                 try:
@@ -253,11 +256,17 @@ def shown(address: Address) -> str:
     return f"unix:{address.unix_path}" if address.unix_path is not None else f"{address.host}:{address.port}"
 
 
-async def _bind(listener: str, address: Address) -> _Socket:
+def _place(wanted: Wanted) -> tuple[Address, bool]:
+    """What makes one socket as good as another."""
+    return wanted.address, wanted.private
+
+
+async def _bind(listener: str, wanted: Wanted) -> _Socket:
     """Listen. BindError: the address can't be had."""
+    address = wanted.address
     try:
         if address.unix_path is not None:
-            return _Socket(address, [_unix_socket(address.unix_path)])
+            return _Socket(address, [_unix_socket(address.unix_path, private=wanted.private)])
         sockets = await _tcp_sockets(address)
     except OSError as error:
         raise _bind_error(listener, address, error) from None
@@ -298,10 +307,11 @@ async def _tcp_sockets(address: Address) -> list[socket.socket]:
     return sockets
 
 
-def _unix_socket(path: str) -> socket.socket:
+def _unix_socket(path: str, *, private: bool) -> socket.socket:
     """A socket at a path. OSError: another process listens there, or something else lies there.
 
-    One that a process left behind is made anew.
+    One that a process left behind is made anew. A private one has its mode before it has a name, and nobody can connect
+    to it before it listens.
     """
     if Path(path).is_socket():
         _check_left(path)
@@ -309,7 +319,11 @@ def _unix_socket(path: str) -> socket.socket:
     one = socket.socket(socket.AF_UNIX)
     try:
         one.setblocking(False)
+        if private:
+            os.fchmod(one.fileno(), PRIVATE)
         one.bind(path)
+        if private and stat.S_IMODE(Path(path).lstat().st_mode) != PRIVATE:  # elsewhere than on Linux
+            raise OSError(errno.EPERM, "its mode can't be set")
         one.listen(BACKLOG)
     except OSError:
         one.close()

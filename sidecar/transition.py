@@ -9,7 +9,7 @@ from typing import Final
 from sidecar.config.loaded import Loaded
 from sidecar.config.problems import ConfigProblem, Path
 from sidecar.config.schema import Config
-from sidecar.model.listener import DECISION
+from sidecar.model.listener import CONTROL, DECISION
 from sidecar.model.route import Route
 
 RESTART: Final = "can't change while the gateway runs; that takes a restart"
@@ -33,7 +33,7 @@ def listen_key(config: Config, listener: str) -> Path:
         return (DECISION, "listen")
     if listener in config.listeners:
         return ("gateway", "listeners", listener, "listen") if config.gateway.listeners else ("gateway", "listen")
-    return ("admin", "listen")
+    return ("admin", "control" if listener == CONTROL else "listen")
 
 
 def differences(before: Mapping[str, Route], after: Mapping[str, Route]) -> dict[str, list[str]]:

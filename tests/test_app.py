@@ -32,7 +32,7 @@ from tests.support.gateway import (
 )
 from tests.support.held import ended, exchange, held_upstream, keep, once, refused, under_way
 from tests.support.sts import GATEWAY_SECRET, running_sts
-from tests.support.values import issued
+from tests.support.values import ABOUT, issued
 
 ROUTES = """
 routes:
@@ -350,8 +350,8 @@ async def test_tokens_that_expired_do_not_wait_to_be_asked_for(tmp_path: Path, m
     monkeypatch.setattr(tested, "SWEEP_EVERY", 0.01)
     async with gateway(tmp_path) as (it, _):
         cache = it.app.exchanger.cache
-        cache.put(b"dead", Entry(issued(), None, "id", Schedule(300, -math.inf, math.inf, kept=True, sent=0.0)))
-        cache.put(b"alive", Entry(issued(), None, "id", Schedule(300, math.inf, math.inf, kept=True, sent=0.0)))
+        cache.put(b"dead", Entry(issued(), None, "id", Schedule(300, -math.inf, math.inf, kept=True, sent=0.0), ABOUT))
+        cache.put(b"alive", Entry(issued(), None, "id", Schedule(300, math.inf, math.inf, kept=True, sent=0.0), ABOUT))
         for _ in range(1000):
             if len(cache) == 1:
                 break

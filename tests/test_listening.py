@@ -3,8 +3,10 @@
 import asyncio
 import os
 import socket
+import stat
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,23 @@ async def test_handing_on_leaves_no_file_open(listeners: Listeners) -> None:
         await change(listeners, a=wanted(str(number)))
     assert await asked(port(listeners, "a")) == "19"
     assert len(os.listdir("/dev/fd")) <= before + 1  # the last connection may still be on its way out
+
+
+async def test_a_private_socket_is_its_owners_alone_from_the_start(listeners: Listeners, tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    before = os.umask(0)
+    try:
+        await change(listeners, control=replace(wanted("one", listen_address(f"unix:{path}")), private=True))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert (await once(asyncio.open_unix_connection(path), get())).body == b"one"
+
+
+async def test_a_private_socket_is_never_made_of_an_open_one(listeners: Listeners, tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    address = listen_address(f"unix:{path}")
+    await change(listeners, admin=wanted("open", address))
+    with pytest.raises(BindError, match="in use"):
+        await listeners.prepare({"control": replace(wanted("private", address), private=True)})
+    assert (await once(asyncio.open_unix_connection(path), get())).body == b"open"

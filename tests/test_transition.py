@@ -53,6 +53,7 @@ def test_where_an_address_is_written(tmp_path: Path) -> None:
     short = loaded(tmp_path)
     assert listen_key(short.config, "default") == ("gateway", "listen")
     assert listen_key(short.config, "admin") == ("admin", "listen")
+    assert listen_key(short.config, "control") == ("admin", "control")
     listeners = "gateway: {listeners: {in: {listen: '127.0.0.1:0'}}}"
     several = loaded(tmp_path, TEXT.replace("gateway: {listen: '127.0.0.1:0'}", listeners))
     decision = loaded(tmp_path, TEXT.replace("gateway:", "decision: {listen: '127.0.0.1:0', form: envoy} #"))

@@ -59,6 +59,16 @@ class _Said:
     refusal: Refusal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Yes:
+    """What is remembered: what was said, about whom and for which route."""
+
+    said: _Said
+    iss: str
+    sub: str
+    route: str
+
+
 class Approver:
     """Asks one approver, with what client it is reached by. To be closed.
 
@@ -85,8 +95,9 @@ class Approver:
         self._observed = observed
         self._clock = clock
         self._turns = Turns(AT_ONCE)
-        self._yeses: LRUCache[bytes, _Said] = LRUCache(REMEMBERED)
+        self._yeses: LRUCache[bytes, _Yes] = LRUCache(REMEMBERED)
         self._flights: dict[bytes, asyncio.Task[_Said]] = {}
+        self._overtaken: set[asyncio.Task[_Said]] = set()  # by ``forget``: nobody joins them, nothing is kept
 
     async def approve(self, question: Question) -> Approval:
         """Return what the approver says of a request: now, or of the same before, where the route lets that count.
@@ -105,18 +116,30 @@ class Approver:
             claimed_task=question.claimed_task,
         )
 
+    def forget(self, takes: Callable[[str, str, str], bool]) -> int:
+        """Forget the yeses that ``takes`` says, by the subject's ``iss`` and ``sub`` and the route; return how many.
+
+        What is being asked, whoever it is about, is for those alone who wait for it already.
+        """
+        taken = [key for key, yes in self._yeses.items() if takes(yes.iss, yes.sub, yes.route)]
+        for key in taken:
+            del self._yeses[key]
+        self._overtaken.update(self._flights.values())
+        self._flights.clear()
+        return len(taken)
+
     async def close(self) -> None:
         """Give up all questions under way."""
-        flights = list(self._flights.values())
+        flights = [*self._flights.values(), *self._overtaken]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
 
     async def _said_of(self, question: Question) -> _Said:
         key = question.key
-        said = self._yeses.get(key)
-        if said is not None and self._clock.monotonic() < self._end(said, question):
-            return said
+        yes = self._yeses.get(key)
+        if yes is not None and self._clock.monotonic() < self._end(yes.said, question):
+            return yes.said
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = asyncio.create_task(self._ask_and_keep(question, key))
@@ -124,15 +147,18 @@ class Approver:
         return await asyncio.shield(flight)
 
     def _landed(self, key: bytes, flight: asyncio.Task[_Said]) -> None:
-        self._flights.pop(key, None)
+        if flight in self._overtaken:
+            self._overtaken.remove(flight)
+        else:
+            self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # whoever waited has it; where all of them left, nobody is to be told
 
     async def _ask_and_keep(self, question: Question, key: bytes) -> _Said:
         self._yeses.pop(key, None)
         said = await self._ask(question)
-        if said.refusal is None:
-            self._yeses[key] = said
+        if said.refusal is None and asyncio.current_task() not in self._overtaken:
+            self._yeses[key] = _Yes(said, question.subject.iss, question.subject.sub, question.route.name)
         return said
 
     @staticmethod

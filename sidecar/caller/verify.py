@@ -5,7 +5,7 @@ token is remembered there. Every failure of a token is the same ``invalid-token`
 operators, says which check it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
@@ -97,6 +97,10 @@ class Verifier:
                 if refused.refusal.kind is not Kind.ISSUER_UNAVAILABLE:
                     refused = error
         raise refused
+
+    def forget(self, takes: Callable[[str, str], bool]) -> int:
+        """Forget the verified tokens of the subjects that ``takes`` says, by ``iss`` and ``sub``; return how many."""
+        return self._remembered.forget(lambda known: takes(known.subject.iss, known.subject.sub))
 
     def candidates(self, token: str, allowed: frozenset[str]) -> list[TrustedIssuer]:
         """Return those of the allowed issuers that may have issued a token, by what it says of itself."""

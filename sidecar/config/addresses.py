@@ -75,6 +75,13 @@ class URL:
         return self.host is None or is_loopback(self.host)
 
 
+def socket_address(text: str) -> Address:
+    """Read ``unix:/path``."""
+    if not text.startswith("unix:"):
+        raise ValueError("should be unix: and an absolute path")
+    return Address(None, 0, _socket_path(text))
+
+
 def listen_address(text: str) -> Address:
     """Read ``host:port``, ``[v6]:port`` or ``unix:/path``."""
     if text.startswith("unix:"):

@@ -76,7 +76,8 @@ def _addresses(root: Part) -> Iterator[Finding]:
     admin = root["admin"]["listen"]
     if admin.value is None:
         admin = Part(DEFAULT_ADMIN_LISTEN, admin.path)
-    for part in [*(listener["listen"] for listener in named(root).values()), admin]:
+    control = root["admin"]["control"]
+    for part in [*(listener["listen"] for listener in named(root).values()), admin, control]:
         address = part.read(addresses.listen_address)
         if address is not None and any(address.overlaps(other) for other in taken):
             yield part.finding("should not be the address of another listener")

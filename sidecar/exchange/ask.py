@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 from sidecar.exchange.grants import Grant
+from sidecar.model.flush import About
 from sidecar.model.memory import Memory
 from sidecar.model.route import Exchange
 from sidecar.model.tokens import Subject, WorkloadToken
@@ -68,10 +69,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One exchange to be asked for: its parameters, without client authentication, and their key of 32 bytes."""
+    """One exchange to be asked for: its parameters, without client authentication, and their key of 32 bytes.
+
+    about: by what it is found where tokens are to be forgotten.
+    """
 
     parameters: tuple[Parameter, ...] = field(repr=False)
     key: bytes
+    about: About
 
     @property
     def form(self) -> list[tuple[str, str]]:
@@ -92,7 +97,10 @@ class Asker:
         client_id: str,
         extra_params: Mapping[str, str],
     ) -> None:
-        """server: its name in the file. endpoint: the token endpoint, or where it is discovered from."""
+        """server: its name in the file. endpoint: the token endpoint, or where it is discovered from.
+
+        asked: a digest of all that is the same for every subject.
+        """
         fixed = [
             Parameter.plain("grant_type", grant.grant_type),
             *(Parameter.plain(name, value) for name, value in grant.constants),
@@ -111,6 +119,8 @@ class Asker:
         self._fixed = tuple(fixed)
         self._digest = sha256(b"".join(_framed(part.encode()) for part in (server, endpoint, client_id)))
         self._digest.update(b"".join(parameter.framed() for parameter in fixed))
+        self._server = server
+        self.asked = self._digest.digest()
         self._remembered: Memory[int, tuple[Subject, WorkloadToken | None, Ask]] = Memory(REMEMBERED)
 
     def ask(self, subject: Subject, actor: WorkloadToken | None) -> Ask:
@@ -138,7 +148,8 @@ class Asker:
             added.append(Parameter.plain("actor_token_type", actor.token_type))
         digest = self._digest.copy()
         digest.update(b"".join(parameter.framed() for parameter in added))
-        return Ask((*self._fixed, *added), digest.digest())
+        about = About(subject.iss, subject.sub, self._server, self.asked)
+        return Ask((*self._fixed, *added), digest.digest(), about)
 
 
 def _framed(part: bytes) -> bytes:

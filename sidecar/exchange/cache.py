@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from sidecar.exchange.schedule import Schedule
 from sidecar.model.decision import Grant
+from sidecar.model.flush import About
 from sidecar.model.refusal import Refusal
 from sidecar.model.route import Expect
 from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
@@ -25,6 +26,7 @@ ENTRY_OVERHEAD: Final = 1024
 class Entry:
     """An issued token in use.
 
+    about: by what it is found where tokens are to be forgotten.
     fragment: what every receipt of its use has in common, made once.
     refresh_at: the instant from which a use starts a refresh; pushed back when one was started, so that a key is
         refreshed at most once in ``schedule.REFRESH_INTERVAL``.
@@ -35,6 +37,7 @@ class Entry:
     actor: WorkloadToken | None
     exchange_id: str
     schedule: Schedule
+    about: About
     fragment: str = field(default="", repr=False)
     refresh_at: float = field(init=False)
     passed: tuple[Expect, Subject, Grant] | None = field(default=None, init=False, repr=False)
@@ -59,14 +62,14 @@ class TokenCache:
         negative_lifetime: float,
         on_evict: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """on_evict is told why an entry went: ``size``, ``expired``, ``replaced`` or ``refused``."""
+        """on_evict is told why an entry went: ``size``, ``expired``, ``replaced``, ``refused`` or ``flush``."""
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()  # the least recently used first
         self._size = 0
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._negative_lifetime = negative_lifetime
         # Refusals are bounded apart, so that a flood of bad tokens pushes no good one out.
-        self._refusals: LRUCache[bytes, tuple[float, Refusal]] = LRUCache(max_entries)
+        self._refusals: LRUCache[bytes, tuple[float, Refusal, About]] = LRUCache(max_entries)
         self._on_evict = on_evict
         self._oldest: float | None = None
 
@@ -122,15 +125,25 @@ class TokenCache:
         kept = self._refusals.get(key)
         if kept is None:
             return None
-        until, refusal = kept
+        until, refusal, _ = kept
         if now >= until:
             del self._refusals[key]
             return None
         return refusal
 
-    def put_refusal(self, key: bytes, refusal: Refusal, now: float) -> None:
+    def put_refusal(self, key: bytes, refusal: Refusal, about: About, now: float) -> None:
         """Remember a refusal that the subject token itself caused; nobody else's fault may be kept."""
-        self._refusals[key] = (now + self._negative_lifetime, refusal)
+        self._refusals[key] = (now + self._negative_lifetime, refusal, about)
+
+    def flush(self, takes: Callable[[About], bool]) -> tuple[int, int]:
+        """Forget what ``takes`` says; return how many issued tokens and how many refusals that were."""
+        tokens = [key for key, entry in self._entries.items() if takes(entry.about)]
+        for key in tokens:
+            self.discard(key, "flush")
+        refusals = [key for key, (_, _, about) in self._refusals.items() if takes(about)]
+        for key in refusals:
+            del self._refusals[key]
+        return len(tokens), len(refusals)
 
     def sweep(self, now: float) -> None:
         """Forget tokens that have expired, so that they do not stay in memory until somebody asks for them."""

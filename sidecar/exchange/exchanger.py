@@ -25,6 +25,7 @@ from sidecar.exchange.schedule import REFRESH_INTERVAL
 from sidecar.model.approval import Approval
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.decision import CacheResult, Exchanged, Grant
+from sidecar.model.flush import About
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Expect, Route
@@ -77,6 +78,14 @@ class _Errand:
         return math.inf if self.approval is None else self.approval.until
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flight:
+    """An exchange under way. errand: that of the request that began it."""
+
+    errand: _Errand
+    task: "asyncio.Task[Entry | Refusal]"
+
+
 class Exchanger:
     """Comes by issued tokens for all routes of a process; outlives reloads, so that tokens do."""
 
@@ -94,12 +103,13 @@ class Exchanger:
         self._jitter = jitter
         self._given_up: LRUCache[bytes, float] = LRUCache(MAX_GIVEN_UP)  # until when not again
         self._refreshing: Counter[str] = Counter()
-        self._flights: dict[tuple[bytes, Expect], asyncio.Task[Entry | Refusal]] = {}
+        self._flights: dict[tuple[bytes, Expect], _Flight] = {}
+        self._overtaken: set[_Flight] = set()  # by a flush: nobody joins them, and nothing of them is kept
 
     @property
     def in_flight(self) -> int:
         """How many exchanges are under way."""
-        return len(self._flights)
+        return len(self._flights) + len(self._overtaken)
 
     async def obtain(
         self, plan: Plan, presented: Subject | None, request: RequestHead, approval: Approval | None = None
@@ -167,17 +177,29 @@ class Exchanger:
         self.cache.discard(grant.key, "refused")
         return True
 
+    def flush(self, takes: Callable[[About], bool]) -> tuple[int, int, int]:
+        """Forget what ``takes`` says; return how many issued tokens, refusals and exchanges under way that were.
+
+        Whoever waits for one of those exchanges gets what comes of it; nobody else does.
+        """
+        overtaken = [key for key, flight in self._flights.items() if takes(flight.errand.ask.about)]
+        self._overtaken.update(self._flights.pop(key) for key in overtaken)
+        return *self.cache.flush(takes), len(overtaken)
+
     async def settled(self) -> None:
         """Return when the exchanges that are under way now have ended."""
-        if self._flights:
-            await asyncio.wait(list(self._flights.values()))
+        if tasks := self._tasks():
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Break off all exchanges under way; each is written down, since what was sent may have been granted."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks = self._tasks()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tasks(self) -> "list[asyncio.Task[Entry | Refusal]]":
+        return [flight.task for flight in (*self._flights.values(), *self._overtaken)]
 
     async def _missed(self, errand: _Errand, now: float) -> tuple[Entry, CacheResult]:
         """Wait for an exchange, another's if one is under way."""
@@ -188,7 +210,7 @@ class Exchanger:
         flight, result = self._flights.get(errand.flight), CacheResult.COALESCED
         if flight is None:
             flight, result = self._fly(errand, CacheResult.MISS), CacheResult.MISS
-        outcome = await asyncio.shield(flight)
+        outcome = await asyncio.shield(flight.task)
         if isinstance(outcome, Refusal):
             self._journal.looked_up(route, result)
             raise Refused(_of(errand.plan.route, outcome))
@@ -209,14 +231,25 @@ class Exchanger:
         entry.refresh_at = now + REFRESH_INTERVAL
         self._refreshing[server.name] += 1
         flight = self._fly(errand, CacheResult.REFRESHED)
-        flight.add_done_callback(lambda _: self._refreshing.subtract((server.name,)))
+        flight.task.add_done_callback(lambda _: self._refreshing.subtract((server.name,)))
         return True
 
-    def _fly(self, errand: _Errand, cause: CacheResult) -> asyncio.Task[Entry | Refusal]:
-        flight = asyncio.create_task(self._exchange(errand, cause))
+    def _fly(self, errand: _Errand, cause: CacheResult) -> _Flight:
+        flight = _Flight(errand, asyncio.create_task(self._exchange(errand, cause)))
         self._flights[errand.flight] = flight
-        flight.add_done_callback(lambda _: self._flights.pop(errand.flight, None))
+        flight.task.add_done_callback(lambda _: self._landed(flight))
         return flight
+
+    def _landed(self, flight: _Flight) -> None:
+        if flight in self._overtaken:
+            self._overtaken.remove(flight)
+        else:
+            del self._flights[flight.errand.flight]
+
+    def _still_wanted(self, errand: _Errand) -> bool:
+        """Whether what comes of this task's exchange may be kept: no flush has overtaken it."""
+        flight = self._flights.get(errand.flight)
+        return flight is not None and flight.task is asyncio.current_task()
 
     async def _exchange(self, errand: _Errand, cause: CacheResult) -> Entry | Refusal:
         """Make one exchange, write it down, keep what may be kept. Raises nothing but cancellation.
@@ -235,12 +268,13 @@ class Exchanger:
             return _broken_off(errand, error)
         if isinstance(outcome, Entry):
             outcome.fragment = fragment
-            self._keep(errand.ask, outcome)
+            if self._still_wanted(errand):
+                self._keep(errand.ask, outcome)
             return outcome
         if outcome.kind in _MAY_BE_OURS:
             errand.plan.doubt()
-        if outcome.kind is Kind.INVALID_TOKEN and cause is CacheResult.MISS:
-            self.cache.put_refusal(errand.ask.key, outcome, self._clock.monotonic())
+        if outcome.kind is Kind.INVALID_TOKEN and cause is CacheResult.MISS and self._still_wanted(errand):
+            self.cache.put_refusal(errand.ask.key, outcome, errand.ask.about, self._clock.monotonic())
         return outcome
 
     async def _ask(self, errand: _Errand, exchange_id: str) -> tuple[Entry | Refusal, bool]:
@@ -248,7 +282,7 @@ class Exchanger:
         try:
             until = errand.approved_until
             token, times = await errand.plan.carry_out(errand.ask, errand.subject, self._jitter(), until)
-            return Entry(token, errand.actor, exchange_id, times), True
+            return Entry(token, errand.actor, exchange_id, times, errand.ask.about), True
         except NotAsked as refused:
             return refused.refusal, False
         except Refused as refused:

@@ -5,6 +5,7 @@ connection goes on afterwards is ``server``'s.
 """
 
 import asyncio
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -24,6 +25,7 @@ LINGERING: Final = 5.0
 #: Bytes that are handed on as they are; to copy fewer behind a head is cheaper than another buffer to write.
 LARGE: Final = 16 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
+_CREDENTIALS: Final = struct.Struct("iii")  # of a process: its own id, its user's, its group's
 _BROKEN_BODIES: Final = (PayloadAccessError, ConnectionError, RequestPayloadError, HttpProcessingError)
 
 
@@ -74,6 +76,16 @@ class Incoming:
         """The address of the connection's other end, None on a unix socket."""
         name = self._caller.peername
         return name[0] if isinstance(name, tuple) else None
+
+    @property
+    def peer_user(self) -> int | None:
+        """The user id of the process at the other end of a unix socket, as the kernel noted it; None elsewhere."""
+        transport = self._caller.transport
+        if transport is None or (end := transport.get_extra_info("socket")) is None or end.family != socket.AF_UNIX:
+            return None
+        with socket.socket(fileno=os.dup(end.fileno())) as own:  # what uvloop hands out has no options to ask for
+            credentials = own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(credentials)[1])
 
     @property
     def may_switch(self) -> bool:

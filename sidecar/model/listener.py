@@ -6,6 +6,8 @@ from typing import Final
 
 #: What the decision listener is called; no other one is.
 DECISION: Final = "decision"
+#: What the control socket is called.
+CONTROL: Final = "control"
 
 
 class Direction(StrEnum):

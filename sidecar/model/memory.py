@@ -5,7 +5,7 @@ whoever remembers says in the key, or with the value, what it depends on.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -38,6 +38,13 @@ class Memory(Generic[K, V]):
         values.move_to_end(key)
         if len(values) > self._most:
             values.popitem(last=False)
+
+    def forget(self, takes: Callable[[V], bool]) -> int:
+        """Forget the values that ``takes`` says; return how many."""
+        taken = [key for key, value in self._values.items() if takes(value)]
+        for key in taken:
+            del self._values[key]
+        return len(taken)
 
     def clear(self) -> None:
         """Forget everything."""

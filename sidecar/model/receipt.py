@@ -15,11 +15,14 @@ from sidecar.model.tokens import IssuedToken, Subject, WorkloadToken
 
 
 class Event(StrEnum):
-    """What a line tells of: one exchange, one use of what it gave, a refusal, or receipts that were never written."""
+    """What a line tells of: one exchange, one use of what it gave, a refusal, tokens that were flushed, or receipts
+    that were never written.
+    """
 
     EXCHANGE = "exchange"
     USE = "use"
     REFUSAL = "refusal"
+    FLUSH = "flush"
     DROPPED = "dropped"
 
 

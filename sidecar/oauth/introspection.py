@@ -74,6 +74,7 @@ class Introspection:
         self._active: LRUCache[bytes, _Answer] = LRUCache(REMEMBERED_BYTES, lambda answer: answer.size)
         self._inactive: LRUCache[bytes, _Answer] = LRUCache(REMEMBERED_INACTIVE)
         self._flights: dict[bytes, asyncio.Task[_Answer]] = {}
+        self._overtaken: set[asyncio.Task[_Answer]] = set()  # by ``forget``: nobody joins them, nothing is kept
 
     async def introspect(self, token: str) -> Mapping[str, Any] | None:
         """Return what the server says of an active token, None where it is not active.
@@ -96,15 +97,33 @@ class Introspection:
         """Look whether the server is there, without asking about a token; None where that says nothing."""
         return await self._server.look()
 
+    def forget(self, takes: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> int:
+        """Forget the answers about active tokens whose claims ``takes`` says, and return how many.
+
+        All about others go, too: of whom they are, nobody knows. So it is with what is being asked: whoever waits for
+        it gets it, and nobody else.
+        """
+        taken = [digest for digest, answer in self._active.items() if takes(answer.claims or {})]
+        for digest in taken:
+            del self._active[digest]
+        forgotten = len(taken) + len(self._inactive)
+        self._inactive.clear()
+        self._overtaken.update(self._flights.values())
+        self._flights.clear()
+        return forgotten
+
     async def close(self) -> None:
         """Give up all questions under way."""
-        flights = list(self._flights.values())
+        flights = [*self._flights.values(), *self._overtaken]
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
 
     def _landed(self, digest: bytes, flight: asyncio.Task[_Answer]) -> None:
-        self._flights.pop(digest, None)
+        if flight in self._overtaken:
+            self._overtaken.remove(flight)
+        else:
+            self._flights.pop(digest, None)
         if not flight.cancelled():
             flight.exception()  # whoever waited has it; where all of them left, nobody is to be told
 
@@ -115,6 +134,8 @@ class Introspection:
             self._tell("failure")
             raise
         self._tell("success")
+        if asyncio.current_task() in self._overtaken:
+            return answer
         self._active.pop(digest, None)
         if answer.until > self._clock.monotonic():
             (self._inactive if answer.claims is None else self._active)[digest] = answer

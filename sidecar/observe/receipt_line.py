@@ -7,10 +7,12 @@ every string goes through JSON escaping, so that no path and no claim can end a 
 import json
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Final
 
 from sidecar.model.approval import Approval
+from sidecar.model.flush import Flushed, Selection
 from sidecar.model.receipt import Event, Receipt, Standing
 from sidecar.model.refusal import StepUp
 from sidecar.model.route import Exchange
@@ -129,6 +131,23 @@ def _approval(approval: Approval) -> str:
 def dropped_line(count: int, time: str) -> str:
     """Return the whole line that stands for receipts that were never written, with its line feed."""
     return f'{{"time":"{time}","event":"{Event.DROPPED.value}","count":{count}}}\n'
+
+
+def flush_line(
+    request_id: str, selected: Selection, flushed: Flushed, name_subject: Callable[[str], str], time: str
+) -> str:
+    """Return the line of a flush: what was selected, by the members that other events have for it, and how much."""
+    subject = {"iss": selected.iss, "sub": None if selected.sub is None else name_subject(selected.sub)}
+    members = {
+        "time": time,
+        "event": Event.FLUSH.value,
+        "request_id": request_id,
+        "route": selected.route,
+        "subject": _present(subject) or None,
+        "authorization_server": selected.server,
+        "flushed": {field.name: getattr(flushed, field.name) for field in fields(flushed)},
+    }
+    return json.dumps(_present(members), separators=(",", ":")) + "\n"
 
 
 def _step_up(asked: StepUp) -> str:

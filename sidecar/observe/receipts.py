@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
+from sidecar.model.flush import Flushed, Selection
 from sidecar.model.receipt import Event, Receipt, Standing
 from sidecar.model.tokens import Subject
 from sidecar.observe import receipt_line
@@ -99,6 +100,12 @@ class Receipts:
         if (writer := self._writer) is None:
             return True
         return writer.offer(receipt_line.line(Event.REFUSAL, receipt, self._now()))
+
+    def flushed(self, request_id: str, selected: Selection, flushed: Flushed) -> bool:
+        """Queue the receipt of a flush; False when it is lost."""
+        if (writer := self._writer) is None:
+            return True
+        return writer.offer(receipt_line.flush_line(request_id, selected, flushed, self._name_subject, self._now()))
 
     async def flush(self, timeout: float) -> bool:
         """Wait, ``timeout`` seconds at most, until all receipts so far are written; False when time ran out."""

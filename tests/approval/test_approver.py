@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -314,3 +315,47 @@ async def test_closing_ends_what_is_under_way() -> None:
         await here.approver.close()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+async def test_a_yes_is_forgotten_by_subject_and_by_route() -> None:
+    alice, bob = question(60), question(60, subject=subject("other", sub="bob"))
+    elsewhere = question(60, route=route("billing"))
+    async with desk(*[YES] * 9) as here:
+
+        async def asked() -> list[int]:
+            """Which of the three had to be asked about."""
+            counts = [len(here.peer.seen)]
+            for each in (alice, bob, elsewhere):
+                await here.ask(each)
+                counts.append(len(here.peer.seen))
+            return [after - before for before, after in pairwise(counts)]
+
+        assert await asked() == [1, 1, 1]
+        assert await asked() == [0, 0, 0]
+        assert here.approver.forget(lambda iss, sub, _: (iss, sub) == ("https://issuer.example", "bob")) == 1
+        assert await asked() == [0, 1, 0]
+        assert here.approver.forget(lambda _, __, name: name == "billing") == 1
+        assert await asked() == [0, 0, 1]
+        assert here.approver.forget(lambda *_: True) == 3
+        assert await asked() == [1, 1, 1]
+
+
+async def test_a_yes_that_is_on_its_way_is_for_those_who_wait_alone() -> None:
+    release = asyncio.Event()
+
+    async def slowly(_: object, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(YES)
+
+    async with desk(slowly, YES) as here:
+        before = asyncio.create_task(here.ask(question(60)))
+        await here.put(1)
+        here.approver.forget(lambda *_: True)
+        after = asyncio.create_task(here.ask(question(60)))
+        await here.put(2)
+        assert (await after).verdict is Verdict.APPROVED
+        release.set()
+        assert (await before).verdict is Verdict.APPROVED
+        assert (await here.ask(question(60))).verdict is Verdict.APPROVED
+        assert len(here.peer.seen) == 2
+        assert here.approver._overtaken == set()

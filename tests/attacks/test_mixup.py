@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ async def test_it_notices_a_cache_that_knows_no_users(tmp_path: Path, monkeypatc
     right = Asker.ask
 
     def ask(self: Asker, subject: Subject, actor: WorkloadToken | None) -> Ask:
-        return Ask(right(self, subject, actor).parameters, self._digest.digest())
+        return replace(right(self, subject, actor), key=self._digest.digest())
 
     monkeypatch.setattr(Asker, "ask", ask)
     await finds(tmp_path, "came with a request of")

@@ -661,3 +661,18 @@ class TestSeveral:
 
     async def test_which_entry_says_no_is_told_to_operators_only(self, several: Door) -> None:
         await several.invalid(several.token(aud="elsewhere"), "not meant for this gateway", "corp", "internal")
+
+
+async def test_what_was_verified_is_forgotten_by_subject() -> None:
+    door = Door()
+    alice, bob = (door.token(sub=sub) for sub in ("alice", "bob"))
+    for _ in range(2):
+        await door.verify(alice)
+        await door.verify(bob)
+    assert door.keys.checked == 2
+    assert door.verifier.forget(lambda iss, sub: (iss, sub) == (ISSUER, "alice")) == 1
+    for _ in range(2):
+        await door.verify(alice)
+        await door.verify(bob)
+    assert door.keys.checked == 3
+    assert door.verifier.forget(lambda *_: True) == 2

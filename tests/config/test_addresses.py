@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.config import addresses
-from sidecar.config.addresses import Address, listen_address
+from sidecar.config.addresses import Address, listen_address, socket_address
 
 
 @pytest.mark.parametrize(
@@ -266,3 +266,10 @@ def test_origins(text: str) -> None:
 def test_what_no_browser_calls_an_origin(text: str) -> None:
     with pytest.raises(ValueError, match="should"):
         addresses.origin(text)
+
+
+def test_a_control_socket_is_a_unix_socket() -> None:
+    assert socket_address("unix:/run/x.sock") == Address(None, 0, "/run/x.sock")
+    for text in ("/run/x.sock", "127.0.0.1:80", "unix:x.sock", "unix:/", "http://x"):
+        with pytest.raises(ValueError, match="should be"):
+            socket_address(text)

@@ -43,6 +43,8 @@ def test_listen_and_listeners_exclude_each_other(workshop: Workshop) -> None:
         ({"gateway": {"listen": "127.0.0.1:9090"}}, "admin.listen"),
         ({"admin": {"listen": "127.0.0.1:8080"}}, "admin.listen"),
         ({"decision": DECISION, "admin": {"listen": "127.0.0.1:82"}}, "admin.listen"),
+        ({"gateway": {"listen": "unix:/run/x.sock"}, "admin": {"control": "unix:/run/x.sock"}}, "admin.control"),
+        ({"admin": {"listen": "unix:/run/x.sock", "control": "unix:/run/x.sock"}}, "admin.control"),
         (
             {"decision": DECISION, "gateway": {"listen": "127.0.0.1:82"}, "routes.0.listener": "decision"},
             "decision.listen",

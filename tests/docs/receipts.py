@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sidecar.model.approval import Approval
 from sidecar.model.decision import CacheResult, Decision, Exchanged, Grant
+from sidecar.model.flush import Flushed, Selection
 from sidecar.model.operation import Operation
 from sidecar.model.receipt import Event
 from sidecar.model.refusal import Kind, Refusal, StepUp
@@ -42,12 +43,12 @@ A `dropped` line is no receipt, and has few of them: `time`, `event`, `count`, a
 MEANING: Final[Mapping[str, str]] = {
     "prev": "where `chain` is on: the SHA-256 of the whole line before",
     "time": "when the line was made: the end of what it tells; UTC",
-    "event": "`exchange`, `use`, `refusal` or `dropped`",
+    "event": "`exchange`, `use`, `refusal`, `flush` or `dropped`",
     "count": "receipts that were never written, between the line before this one and `time`",
     "request_id": "`X-Request-ID`, the caller's or one of ours. Of an exchange: that of the request that caused it",
     "method": "the request's",
     "path": "as it came, without its query; a token that was pasted into it is `[token]`",
-    "route": "the route's name",
+    "route": "the route's name. A flush has what was selected: a route, a subject or a server; where it has none, all",
     "upstream": "the resource server: where the route forwards to",
     "traceparent": "as it came (W3C Trace Context)",
     "exchange_id": "which exchange issued the token; all uses of one have the same",
@@ -109,6 +110,14 @@ MEANING: Final[Mapping[str, str]] = {
     "step_up.max_age": "not older, in seconds",
     "status": "what the caller was answered; 499 where it had left",
     "duration_ms": "of the exchange, or of the whole request",
+    "flushed": "how much was forgotten",
+    "flushed.issued_tokens": "cached tokens",
+    "flushed.refusals": "refusals that were remembered of an authorization server",
+    "flushed.exchanges": "exchanges under way; their tokens are for those alone who waited for them already",
+    "flushed.verified_tokens": "callers' tokens, whose signature is checked again",
+    "flushed.introspections": "what servers said of tokens",
+    "flushed.workload_tokens": "tokens of the gateway's own, from client credentials",
+    "flushed.approvals": "approvers' yeses that would have counted again",
 }
 
 
@@ -138,8 +147,9 @@ def _rows() -> Iterator[str]:
 
 
 def _events(events: list[str]) -> str:
-    if {*Event} - {*events} <= {Event.DROPPED}:
-        return "all"
+    missing = {*Event} - {*events} - {Event.DROPPED}
+    if missing <= {Event.FLUSH}:
+        return "all but `flush`" if missing else "all"
     return ", ".join(f"`{event}`" for event in events)
 
 
@@ -201,5 +211,7 @@ async def _write(sink: Path) -> None:
     ours = replace(record.route, exchange=replace(asked, subject_token="self"))
     journal.used(request, replace(decision, route=ours), 200, 0.1)
     journal.refused(request, decision, refusal, 401, 0.1)
+    for selected in (Selection("https://login.example", "alice"), Selection(route="orders"), Selection(server="corp")):
+        journal.receipts.flushed("request-2", selected, Flushed(issued_tokens=1))
     writer.offer(dropped(3))
     await journal.receipts.close(5.0)

@@ -49,6 +49,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.ClaimPath: "claim path",
     types.ClaimValues: "claim value, or a list of them",
     types.Listen: "address",
+    types.ControlSocket: "`unix:` and a path",
     types.UpstreamURL: "URL",
     types.TrustedNetwork: "network",
     types.URLText: "URL",
@@ -222,7 +223,8 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
         if number == 0:
             yield "| argument | | |"
             yield "| --- | --- | --- |"
-        metavar = action.metavar or ("\\|".join(map(str, action.choices)) if action.choices else "")
+        words = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar
+        metavar = words or ("\\|".join(map(str, action.choices)) if action.choices else "")
         value = "" if action.nargs == 0 else f" {metavar or action.dest.upper()}"
         name = ", ".join(f"`{option}{value}`" for option in action.option_strings) or f"`{action.metavar}`"
         need = "one of these" if exclusive.get(id(action)) else "required" if action.required else ""

@@ -85,6 +85,9 @@ the origin of `otlp_endpoint` alone.
 It answers `/livez`, `/readyz`, `/metrics`, `/status` and, with a [page for people](status-page.md), `/`; it changes
 nothing. Ready means: configuration loaded, listeners bound, not draining. It does not depend on the authorization
 server, whose outage would otherwise take every instance out at once.
+
+What changes something is asked for on `control`, by [`sidecar flush`](operations.md#revoke). That socket has the mode
+0600, and is for the gateway's own user and root.
 """,
     "receipts": """
 With `subject: hashed`, `subject_key_file` is required: without a key, a hash of a name is the name to whoever can
@@ -425,6 +428,10 @@ It decides as the gateway does, but the exchange asks nobody. Without a token it
     "exchange": """
 It makes one real exchange: where it succeeds, a token was issued, and is thrown away. What is told are claims, never
 the token. Where it fails, the last line says whose fault that is and which key has to do with it.
+""",
+    "flush": """
+[Revoke](operations.md#revoke) says what is dropped by which option, and what is not. Without `admin.control`, a gateway
+can't be asked.
 """,
     "receipts": """
 [Receipts](receipts.md) has examples of all of it. Lines that are no receipts are named on standard error and passed

@@ -141,7 +141,7 @@ missing are welcome: [SECURITY.md](../SECURITY.md).
 | 1, to the caller | requests, byte by byte | nothing. A token counts once it is verified |
 | 2, to the upstream | responses, byte by byte | what it says to its own caller. Never for framing, nor for anything another caller gets |
 | 3, to issuers and authorization servers | documents, keys, replies | what their configured place and TLS vouch for. A reply is still held against what was asked |
-| 4, around the pod | the configuration, files with secrets, the admin port | whoever can write the file decides everything. Team files ([includes](configuration.md)) may do what their include allows, and nothing else |
+| 4, around the pod | the configuration, files with secrets, the admin port, the control socket | whoever can write the file decides everything. Team files ([includes](configuration.md)) may do what their include allows, and nothing else |
 
 Somebody who can read the process' memory, or its files with secrets, has what it has. That is for the platform to
 prevent: [Deployment](deployment.md) shows the confinement that our manifests ask for.

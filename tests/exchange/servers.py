@@ -96,7 +96,7 @@ def plan(
     asker = Asker(
         serves.exchange,
         GRANTS[speaks.grant],
-        server="corp",
+        server=serves.exchange.authorization_server,
         endpoint="https://as/token",
         client_id="gateway",
         extra_params={},

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sidecar.exchange.ask import REMEMBERED, RESERVED, SHOWN, Asker
 from sidecar.exchange.grants import GRANTS
+from sidecar.model.flush import About
 from sidecar.model.tokens import ACCESS_TOKEN, JWT, WorkloadToken
 from tests.support.values import exchange, subject
 
@@ -179,3 +180,15 @@ def test_tokens_are_in_no_repr() -> None:
 def test_order_is_kept(order: tuple[str, str]) -> None:
     form = asker(audience=order).ask(subject(), None).form
     assert [value for name, value in form if name == "audience"] == list(order)
+
+
+def test_what_an_ask_is_about() -> None:
+    """Routes that ask for the same are about the same; who asks, and with which tokens, is said apart."""
+    orders, again, billing = asker(), asker(), asker(audience=("billing-api",))
+    abroad = asker({**SERVER, "server": "partner"})
+    about = orders.ask(subject(iss="https://i", sub="alice"), None).about
+    assert about == About("https://i", "alice", "corp", orders.asked)
+    assert orders.asked == again.asked
+    assert len({orders.asked, billing.asked, abroad.asked}) == 3
+    assert orders.ask(subject("other", iss="https://i", sub="alice"), actor()).about == about
+    assert abroad.ask(subject(), None).about.server == "partner"

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,14 +8,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sidecar.exchange.cache import ENTRY_OVERHEAD, Entry, TokenCache
 from sidecar.exchange.schedule import Schedule
+from sidecar.model.flush import About
 from sidecar.model.refusal import Kind, Refusal
-from tests.support.values import issued
+from tests.support.values import ABOUT, issued
 
 REFUSAL = Refusal(Kind.INVALID_TOKEN, "no")
 
 
-def entry(deadline: float = 100.0, size: int = 100, sent: float = 0.0) -> Entry:
-    return Entry(issued("x" * size), None, "id", Schedule(300, deadline, math.inf, kept=True, sent=sent))
+def entry(deadline: float = 100.0, size: int = 100, sent: float = 0.0, about: About = ABOUT) -> Entry:
+    return Entry(issued("x" * size), None, "id", Schedule(300, deadline, math.inf, kept=True, sent=sent), about)
 
 
 def cache(**changes: Any) -> TokenCache:
@@ -56,12 +58,12 @@ def test_refusals_last_seconds_and_push_no_token_out() -> None:
     tokens = cache(max_entries=3)
     tokens.put(b"good", entry())
     for number in range(1000):
-        tokens.put_refusal(b"%d" % number, REFUSAL, now=0)
+        tokens.put_refusal(b"%d" % number, REFUSAL, ABOUT, now=0)
     assert tokens.get(b"good", 0) is not None
     assert tokens.refusal(b"999", 9.9) is REFUSAL
     assert tokens.refusal(b"999", 10) is None
     assert tokens.refusal(b"0", 0) is None  # bounded, too
-    tokens.put_refusal(b"good", REFUSAL, now=0)
+    tokens.put_refusal(b"good", REFUSAL, ABOUT, now=0)
     tokens.put(b"good", entry())
     assert tokens.refusal(b"good", 0) is None  # a token outdates a refusal
 
@@ -93,6 +95,22 @@ def test_the_oldest_token_is_told_as_the_last_sweep_found_it() -> None:
     assert tokens.oldest is None
     tokens.put(b"fourth", entry(deadline=200, sent=101))
     assert tokens.oldest == 101
+
+
+def test_a_flush_takes_what_it_is_told_to() -> None:
+    evicted: list[str] = []
+    tokens = cache(on_evict=evicted.append)
+    other = replace(ABOUT, sub="bob")
+    for key, about in ((b"a", ABOUT), (b"b", other), (b"c", ABOUT)):
+        tokens.put(key, entry(about=about))
+        tokens.put_refusal(key * 2, REFUSAL, about, now=0)
+    assert tokens.flush(lambda about: about == ABOUT) == (2, 2)
+    assert [tokens.get(key, 0) is not None for key in (b"a", b"b", b"c")] == [False, True, False]
+    assert [tokens.refusal(key * 2, 0) is not None for key in (b"a", b"b", b"c")] == [False, True, False]
+    assert evicted == ["flush", "flush"]
+    assert tokens.size == ENTRY_OVERHEAD + 100
+    assert tokens.flush(lambda _: True) == (1, 1)
+    assert (len(tokens), tokens.size) == (0, 0)
 
 
 def test_no_token_in_a_repr() -> None:
@@ -127,7 +145,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(key=keys)
     def refuse(self, key: bytes) -> None:
-        self.cache.put_refusal(key, REFUSAL, self.now)
+        self.cache.put_refusal(key, REFUSAL, ABOUT, self.now)
         self.refused[key] = self.now + 5
 
     @rule(key=keys)

@@ -29,7 +29,7 @@ from sidecar.oauth.jwt import generate_key, sign
 from sidecar.oauth.server import ErrorReply, ServerNotAsked, ServerOverloaded, ServerTimeout, ServerUnavailable
 from tests.exchange.servers import Answer, FakeServer, Form, granted, plan, token_for
 from tests.support.clock import FakeClock
-from tests.support.values import exchange, issued, request, route, subject
+from tests.support.values import ABOUT, exchange, issued, request, route, subject
 
 HIT, MISS, COALESCED = CacheResult.HIT, CacheResult.MISS, CacheResult.COALESCED
 REFRESHED, NEGATIVE = CacheResult.REFRESHED, CacheResult.NEGATIVE
@@ -127,7 +127,9 @@ async def test_what_was_judged_for_one_route_or_subject_is_judged_for_another(ri
     who = rig.subject()
     strict = plan(rig.server, route(asks=exchange(expect=Expect(semantics=Semantics.DELEGATION))))
     lookalike = replace(who, sub="mallory")  # its token's text is the same, so what is asked for is
-    entry = Entry(issued(iss=who.iss, sub=who.sub), None, "id", Schedule(300, 1e9, math.inf, kept=True, sent=0.0))
+    entry = Entry(
+        issued(iss=who.iss, sub=who.sub), None, "id", Schedule(300, 1e9, math.inf, kept=True, sent=0.0), ABOUT
+    )
     rig.exchanger.cache.put((await rig.plan.ask(who, request()))[2].key, entry)
     for _ in range(3):
         assert (await rig.get(who)).cache is HIT

@@ -29,6 +29,14 @@ class Remembering(RuleBasedStateMachine):
         if key in self.model:
             self.model[key] = self.model.pop(key)
 
+    @rule(part=st.text(max_size=1))
+    def forget(self, part: str) -> None:
+        taken = [key for key, value in self.model.items() if part in value]
+        assert self.memory.forget(lambda value: part in value) == len(taken)
+        for key in taken:
+            del self.model[key]
+        assert len(self.memory) == len(self.model)
+
     @rule()
     def clear(self) -> None:
         self.memory.clear()

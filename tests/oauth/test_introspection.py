@@ -287,3 +287,39 @@ def test_no_answer_is_used_longer_than_it_may(max_age: float, life: float | None
             assert age == 0 or server.exp is None or time.wall < server.exp + 1e-6
 
     asyncio.run(play())
+
+
+async def test_answers_are_forgotten_by_what_they_say_and_all_that_say_nothing() -> None:
+    async with desk() as it:
+        for number, members in enumerate(({**ACTIVE}, {**ACTIVE, "sub": "bob"}, {"active": False})):
+            it.scripted.reply = replied(members)
+            await it.ask(f"token-{number}")
+        assert it.introspection.forget(lambda claims: claims.get("sub") == "bob") == 2
+        it.scripted.reply = replied(ACTIVE)
+        for number in range(3):
+            await it.ask(f"token-{number}")
+        assert [asked.form["token"] for asked in it.scripted.asked[3:]] == ["token-1", "token-2"]
+        assert it.introspection.forget() == 3
+
+
+async def test_what_is_being_asked_is_for_those_who_wait_alone() -> None:
+    answers = [asyncio.Event(), asyncio.Event()]
+
+    async def reply(_: Asked) -> bytes:
+        number = len(it.scripted.asked) - 1
+        await answers[min(number, 1)].wait()
+        return replied({**ACTIVE, "sub": str(number)})
+
+    async with desk(reply) as it:
+        before = asyncio.create_task(it.ask())
+        async with asyncio.timeout(BOUND):
+            while not it.scripted.asked:  # noqa: ASYNC110 - it is another task's
+                await asyncio.sleep(0.01)
+        it.introspection.forget()
+        after = asyncio.create_task(it.ask())
+        answers[1].set()
+        assert (await after)["sub"] == "1"
+        answers[0].set()
+        assert (await before)["sub"] == "0"
+        assert (await it.ask())["sub"] == "1"
+        assert it.introspection._overtaken == set()

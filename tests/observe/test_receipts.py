@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sidecar.model.clock import Clock
+from sidecar.model.flush import Flushed, Selection
 from sidecar.model.receipt import Occasion, Receipt, Standing
 from sidecar.model.refusal import Kind, Refusal
 from sidecar.model.tokens import ACCESS_TOKEN, Actor, Subject
@@ -209,3 +210,38 @@ async def test_what_was_queued_is_written_at_the_end(tmp_path: Path) -> None:
     receipts.use(RECEIPT)
     await receipts.close(TIMEOUT)
     assert [line["event"] for line in sink.lines()] == ["use"]
+
+
+async def test_a_flush_is_told_by_what_was_selected_and_how_much_it_was(sink: Sink) -> None:
+    receipts = Receipts(sink.writer, subject_key=b"k", clock=Clock(wall=lambda: 0.0))
+    alice = Selection(iss="https://i", sub="alice")
+    assert receipts.flushed("r-1", alice, Flushed(issued_tokens=3, exchanges=1))
+    assert receipts.flushed("r-2", Selection(iss="https://i"), Flushed())
+    assert receipts.flushed("r-3", Selection(route="orders", asked=frozenset({b"x"})), Flushed())
+    assert receipts.flushed("r-4", Selection(server="corp"), Flushed())
+    assert receipts.flushed("r-5", Selection(), Flushed())
+    assert await receipts.flush(TIMEOUT)
+    told = sink.lines()
+    assert told[0] == {
+        "time": "1970-01-01T00:00:00.000Z",
+        "event": "flush",
+        "request_id": "r-1",
+        "subject": {"iss": "https://i", "sub": module.hashed(b"k", "alice")},
+        "flushed": {
+            "issued_tokens": 3,
+            "refusals": 0,
+            "exchanges": 1,
+            "verified_tokens": 0,
+            "introspections": 0,
+            "workload_tokens": 0,
+            "approvals": 0,
+        },
+    }
+    names = ("subject", "route", "authorization_server")
+    assert [{name: line[name] for name in names if name in line} for line in told[1:]] == [
+        {"subject": {"iss": "https://i"}},
+        {"route": "orders"},
+        {"authorization_server": "corp"},
+        {},
+    ]
+    assert Receipts(None).flushed("r-6", alice, Flushed())

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from sidecar.model.flush import About
 from sidecar.model.request import RequestHead
 from sidecar.model.route import Exchange, Match, Route, SubjectPolicy, Upstream
 from sidecar.model.tokens import ACCESS_TOKEN, Actor, IssuedToken, Subject
 
 NOW = 1_700_000_000.0
+#: What a cached token is about where a test does not care.
+ABOUT = About("https://issuer.example", "alice", "corp", b"orders")
 
 
 def request(

@@ -90,6 +90,7 @@ def line(receipt: dict[str, Any]) -> str:
         "status": receipt.get("status"),
         "request": receipt["request_id"],
         "exchange": receipt.get("exchange_id"),
+        "flushed": member(receipt, "flushed", "issued_tokens"),
     }
     words = [shown(word) for word in told if word is not None]
     return " ".join(words + [f"{name}={shown(value)}" for name, value in named.items() if value is not None])

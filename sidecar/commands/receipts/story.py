@@ -78,6 +78,8 @@ def trace_of(receipt: dict[str, Any]) -> str | None:
 
 def _belongs(receipt: dict[str, Any], identifier: str, known: _Known) -> bool:
     """Whether a receipt is part of the story; if it is, what it leads to is known from then on."""
+    if receipt["event"] == "flush":
+        return False  # whatever it dropped, no request went on by it
     trace, exchange = trace_of(receipt), _text(receipt, "exchange_id")
     subject, issued = _text(receipt, "subject_token", "id"), _text(receipt, "issued_token", "id")
     actor = _text(receipt, "actor_token", "id")

@@ -6,6 +6,7 @@ from typing import Literal
 from sidecar.config.schema.base import Section, key, section
 from sidecar.config.schema.tracing import Tracing
 from sidecar.config.schema.types import (
+    ControlSocket,
     Count,
     Duration,
     Listen,
@@ -92,10 +93,13 @@ class Decision(Section):
 
 @section
 class Admin(Section):
-    """The listener for probes and metrics."""
+    """The listener for probes, metrics and the status, and the socket for what changes something."""
 
     listen: Listen = key("host:port, [v6]:port or unix:/path.", default=DEFAULT_ADMIN_LISTEN)
     pages: Literal["loopback", "any"] = key("Who sees / and /status; the rest is for all.", default="loopback")
+    control: ControlSocket | None = key(
+        "unix:/path of a socket for `sidecar flush`, for this user and root alone; null: none.", default=None
+    )
 
 
 @section

@@ -94,6 +94,7 @@ ClaimValues = Annotated[
     Written({"type": ["string", "number", "boolean", "array"], "items": {"type": ["string", "number", "boolean"]}}),
 ]
 
+ControlSocket = Annotated[addresses.Address, Read(_read(addresses.socket_address)), _TEXT]
 Listen = Annotated[addresses.Address, Read(_read(addresses.listen_address)), _TEXT]
 UpstreamURL = Annotated[addresses.URL, Read(_read(addresses.upstream_url)), _TEXT]
 TrustedNetwork = Annotated[addresses.Network, Read(addresses.network), _TEXT]

@@ -68,6 +68,7 @@ class ClientCredentials:
         self._held: _Held | None = None
         self._refresh_at = math.inf
         self._flight: asyncio.Task[_Held | Refusal] | None = None
+        self._overtaken: set[asyncio.Task[_Held | Refusal]] = set()  # by ``forget``: what they bring is not held
 
     async def current(self, _: RequestHead) -> WorkloadToken:
         """Return the token held, or wait for one.
@@ -94,19 +95,36 @@ class ClientCredentials:
         if held is not None and now >= held.schedule.sent + REFRESH_INTERVAL:
             self._refresh_at = min(self._refresh_at, now)
 
+    def forget(self, server: str | None = None) -> int:
+        """Forget the token held, where a server of this name gave it, or any; return how many that were.
+
+        One that is under way is for those alone who wait for it already.
+        """
+        if server not in (None, self._server.name):
+            return 0
+        held, self._held = self._held, None
+        if self._flight is not None:
+            self._overtaken.add(self._flight)
+            self._flight = None
+        return int(held is not None)
+
     async def close(self) -> None:
         """Give up asking."""
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.gather(self._flight, return_exceptions=True)
+        flights = [*self._overtaken, *([self._flight] if self._flight is not None else [])]
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
 
     def _start(self) -> "asyncio.Task[_Held | Refusal]":
         self._flight = flight = asyncio.create_task(self._fetch())
         flight.add_done_callback(self._landed)
         return flight
 
-    def _landed(self, _: object) -> None:
-        self._flight = None
+    def _landed(self, flight: "asyncio.Task[_Held | Refusal]") -> None:
+        if flight in self._overtaken:
+            self._overtaken.remove(flight)
+        else:
+            self._flight = None
 
     async def _fetch(self) -> _Held | Refusal:
         """Ask once, and hold what came. Raises nothing but cancellation."""
@@ -117,7 +135,7 @@ class ClientCredentials:
         except Exception as error:  # noqa: BLE001 - whoever waits must be answered, and its text may quote anything
             log.error("asking for workload_tokens.%s broke off: %s", self.name, type(error).__name__)
             return Refusal(Kind.EXCHANGE_UNUSABLE, _NONE, finding=type(error).__name__)
-        if held.schedule.kept:
+        if held.schedule.kept and asyncio.current_task() not in self._overtaken:
             self._held, self._refresh_at = held, held.schedule.refresh_at
         return held
 

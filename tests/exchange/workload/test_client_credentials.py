@@ -214,3 +214,45 @@ def test_none_is_used_past_its_end(life: int, steps: list[float]) -> None:
             await landed(rig)
 
     asyncio.run(play())
+
+
+async def test_what_is_forgotten_is_asked_for_again() -> None:
+    rig = Rig()
+    assert await rig.number() == 1
+    assert rig.source.forget("another") == 0
+    assert await rig.number() == 1
+    assert rig.source.forget("corp") == 1
+    assert rig.source.forget() == 0
+    assert [await rig.number(), await rig.number()] == [2, 2]
+
+
+async def test_one_under_way_is_for_those_who_wait_alone() -> None:
+    rig = Rig()
+    rig.server.gate.clear()
+    before = asyncio.create_task(rig.source.current(request()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rig.source.forget()
+    after = asyncio.create_task(rig.source.current(request()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(rig.server.asked) == 2
+    rig.server.gate.set()
+    await before
+    newer = await after
+    assert await rig.source.current(request()) is newer
+    assert len(rig.server.asked) == 2
+
+
+async def test_a_close_ends_one_that_was_forgotten() -> None:
+    rig = Rig()
+    rig.server.gate.clear()
+    waiting = asyncio.create_task(rig.source.current(request()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rig.source.forget()
+    async with asyncio.timeout(5):
+        await rig.source.close()
+    assert rig.server.under_way == 0
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
