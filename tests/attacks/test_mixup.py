@@ -72,7 +72,7 @@ async def finds(folder: Path, what: str) -> None:
 
 
 async def test_it_notices_connections_that_are_used_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "fit", property(lambda self: not self._closed))
+    monkeypatch.setattr(Connection, "fit", property(lambda self: not self.closed))
     await finds(tmp_path, "was answered with [] b'poison'")
 
 
