@@ -44,6 +44,9 @@ if answer.status ~= 200 then
     ["Cache-Control"] = "no-store",
   })
 end
+-- Not shown to the sidecar, and so not to be the caller's.
+kong.service.request.clear_header("X-Forwarded-Method")
+kong.service.request.clear_header("X-Forwarded-Uri")
 for _, name in ipairs(CREDENTIALS) do
   local given = answer.headers[name]
   if given then

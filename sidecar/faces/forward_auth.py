@@ -40,8 +40,10 @@ class ForwardAuth(Gateway):
             if any(needle in fields[-1][1] for needle in decision.left_behind):
                 raise refuse(Kind.LEAK_GUARD, "The caller's token was about to leave.")
         given = route.upstream.token_header if grant is not None else b""
-        drop_cookies = decision.preflight or route.upstream.drop_cookies
-        fields.append((REMOVE, _removed(passage.snapshot.credentials, given, drop_cookies)))
+        others = {b"cookie"} if decision.preflight or route.upstream.drop_cookies else set()
+        if route.approval is not None and route.approval.reason_header is not None:
+            others.add(route.approval.reason_header.encode())
+        fields.append((REMOVE, _removed(passage.snapshot.credentials, given, frozenset(others))))
         duration = self._now() - passage.began
         waited = grant.waited if grant is not None else 0.0
         self._journal.metrics.route(route.name).overhead.observe(duration - waited)
@@ -58,7 +60,6 @@ def _only_what_can_be_held_back(request: RequestHead, decision: Decision, form: 
 
 
 @lru_cache(maxsize=64)
-def _removed(credentials: frozenset[bytes], given: bytes, drop_cookies: bool) -> bytes:
-    """The fields that must not go on: wherever a credential may stand, but for the one that is set."""
-    names = CREDENTIALS | credentials | ({b"cookie"} if drop_cookies else set())
-    return b",".join(sorted(names - {given.lower()}))
+def _removed(credentials: frozenset[bytes], given: bytes, others: frozenset[bytes]) -> bytes:
+    """The fields that must not go on: wherever a credential may stand, but for the one that is set, and others."""
+    return b",".join(sorted((CREDENTIALS | credentials) - {given.lower()} | others))

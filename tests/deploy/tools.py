@@ -1,4 +1,4 @@
-"""kustomize and helm, built from their released modules with the machine's Go and kept in the checkout's ``.cache``."""
+"""Programs built from their released modules with the machine's Go and kept in the checkout's ``.cache``."""
 
 import fcntl
 import os
@@ -12,6 +12,7 @@ CACHE: Final = Path(__file__).parents[2] / ".cache"
 MODULES: Final = {
     "kustomize": "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1",
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
+    "caddy": "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9",
 }
 BUILD_TIMEOUT: Final = 900.0
 #: Checks objects against Kubernetes' own schemas without a cluster; kept apart, since nothing else needs it.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from base64 import urlsafe_b64decode
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from sidecar.config.load import load
 from tests.faces.conftest import MakeWorld, World
 from tests.support.canary import search
+from tests.support.certificates import Authority
+from tests.support.desk import running_desk
 from tests.support.gateway import Answer, get
 from tests.support.questions import ENVOY, FORWARDED, question
 from tests.support.scripted import ScriptedServer, granted, scripted_server
@@ -303,6 +306,22 @@ async def test_cookies_go_where_the_route_drops_them(world: MakeWorld) -> None:
 
 
 @each_form
+async def test_somebody_elses_yes_is_asked_for(world: MakeWorld, tmp_path: Path, form: str) -> None:
+    with running_desk(tmp_path / "desk") as desk:
+        approvers = f"approvers: {{desk: {{authzen: {{url: '{desk.url}'}}}}}}\nroutes:\n"
+        text = config(form).replace("routes:\n", approvers, 1)
+        approval = "    approval: {by: desk, reason_header: X-Task, max_age: 0s}\n    exchange: {audience"
+        it = await world(text.replace("    exchange: {audience", approval, 1))
+        token = it.sts.mint()
+        answer = await asked(it, form, "/orders/1", b"X-Task: tidy up", token=token)
+        assert (answer.status, removed(answer)) == (200, (EVERY | {"x-task"}) - {"authorization"})
+        assert desk.asked[-1]["action"]["name"] == "GET"
+        desk.says(decision=False)
+        answer = await asked(it, form, "/orders/1", b"X-Task: tidy up", token=token)
+        assert (answer.status, answer.kind) == (403, "approval-denied")
+
+
+@each_form
 async def test_pages_read_refusals_where_they_may(world: MakeWorld, form: str) -> None:
     text = config(form).replace(
         "    exchange: {audience",
@@ -448,3 +467,29 @@ async def test_a_route_that_decides_by_bodies_needs_the_gateway_itself(
     answer = await asked(it, form, "/alone", *fields, token=it.sts.mint(), method=method)
     assert (answer.status, answer.kind) == (403, "policy-denied")
     assert it.sts.exchanges == 0
+
+
+async def test_a_proxy_on_another_machine_shows_a_certificate(world: MakeWorld, tmp_path: Path) -> None:
+    authority, others = Authority(tmp_path), Authority(tmp_path, "others")
+    ours, theirs, strangers = authority.issue("127.0.0.1"), authority.issue("proxy"), others.issue("proxy")
+    tls = f"tls: {{cert_file: {ours.cert_file}, key_file: {ours.key_file}, client_ca_file: {authority.ca_file}}}"
+    it = await world(config(ENVOY).replace("form: envoy", f"form: envoy, {tls}"))
+    asking = question(ENVOY, token=it.sts.mint())
+
+    async def secure(*certificate: str) -> bytes:
+        context = ssl.create_default_context(cafile=authority.ca_file)
+        if certificate:
+            context.load_cert_chain(*certificate)
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", it.gateway.port("decision"), ssl=context)
+            try:
+                writer.write(asking)
+                return await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.transport.abort()
+
+    assert (await secure(theirs.cert_file, theirs.key_file)).startswith(b"HTTP/1.1 200 ")
+    for certificate in ((), (strangers.cert_file, strangers.key_file)):
+        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+            await secure(*certificate)
+    assert it.sts.exchanges == 1

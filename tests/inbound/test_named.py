@@ -1,11 +1,15 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.inbound.accept import GUARDED
-from sidecar.inbound.named import HOST, METHOD, NAMING, PROTO, URI, named
+from sidecar.inbound.named import HOST, METHOD, METHODS, NAMING, PROTO, URI, named
 from sidecar.model.listener import Direction, Form, Listener
 from sidecar.model.refusal import Kind, Refusal, Refused
 from sidecar.model.request import RequestHead
@@ -110,6 +114,8 @@ def test_an_alias_of_a_name_is_refused(name: bytes) -> None:
         (METHOD, b"GET,POST"),
         (METHOD, b"G\xc3T"),
         (METHOD, b"G T"),
+        (METHOD, b"get"),
+        (METHOD, b"BREW"),
         (METHOD, b"CONNECT"),
         (METHOD, b"TRACE"),
         (PROTO, b"https,http"),
@@ -130,6 +136,19 @@ def test_an_alias_of_a_name_is_refused(name: bytes) -> None:
 def test_what_names_no_request(name: bytes, value: bytes) -> None:
     fields = [(key, value if key.lower() == name else given) for key, given in NAMES]
     assert refused(question(*fields)).kind in (Kind.INVALID_REQUEST, Kind.NOT_SUPPORTED)
+
+
+async def test_methods_are_those_of_the_way_in() -> None:
+    loop = asyncio.get_running_loop()
+    for method in sorted(METHODS | {b"BREW", b"get", b"UPDATE", b"LABEL", b"VERSION-CONTROL", b"DESCRIBE", b"FLUSH"}):
+        parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
+        try:
+            messages, _, _ = parser.feed_data(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n")
+        except HttpProcessingError:
+            assert method not in METHODS
+        else:
+            assert [message.method.encode() for message, _ in messages] == [method]
+            assert method in METHODS
 
 
 def test_a_target_too_long_is_that() -> None:

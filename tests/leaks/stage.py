@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from sidecar.model.decision import Decision
 from tests.leaks.evidence import Evidence, Leak, logged, reprs, without_credentials
 from tests.support.canary import Canary
 from tests.support.gateway import Respond, RunningGateway, Upstream, ask, get, recording_upstream, running_gateway
+from tests.support.questions import ENVOY
 from tests.support.scripted import ScriptedServer, granted, scripted_server
 from tests.support.sts import GATEWAY_SECRET, SECRET_CANARY, RunningSts, running_sts
 
@@ -71,6 +73,14 @@ routes:
 """
 
 
+def deciding(form: str) -> str:
+    """The configuration with a decision listener in place of the gateway's, and without what is not for that."""
+    config = CONFIG.replace(
+        "gateway: {listen: '127.0.0.1:0', ", f"decision: {{listen: '127.0.0.1:0', form: {form}}}\ngateway: {{"
+    )
+    return re.sub(r"  - \{name: (?:tight|sockets),.*?\n(?=  - \{name)", "", config, flags=re.DOTALL)
+
+
 class Stage:
     """What a scenario may use. Every token it mints is a secret that must not be found again."""
 
@@ -86,6 +96,7 @@ class Stage:
         self.answers: list[bytes] = []
         self.decisions: list[Decision] = []
         self.actor = ""
+        self.form: str | None = None
 
     def mint(self, *args: Any, **claims: Any) -> str:
         """A subject token."""
@@ -97,9 +108,15 @@ class Stage:
         self.issued.append(text)
         return self.evidence.token(f"issued token {len(self.issued)}", text)
 
-    async def send(self, request: bytes | str, listener: str = "default") -> bytes:
-        """Send a request, and return all that comes until the end of the connection."""
+    async def send(self, request: bytes | str, listener: str = "") -> bytes:
+        """Send a request, and return all that comes until the end of the connection.
+
+        Where Envoy asks for decisions it is sent as Envoy would ask about it.
+        """
         data = request.encode("latin-1") if isinstance(request, str) else request
+        if not listener and self.form == ENVOY:
+            data = data.replace(b"\r\n", b"\r\nX-Forwarded-Proto: http\r\n", 1)
+        listener = listener or ("decision" if self.form is not None else "default")
         async with asyncio.timeout(BOUND):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port(listener))
             received = bytearray()
@@ -137,7 +154,7 @@ class Stage:
         await self.gateway.receipt_lines()
         evidence.sinks |= {
             "upstream": without_credentials(bytes(self.upstream.bytes), self.issued),
-            "answers": b"\n".join(self.answers),
+            "answers": without_credentials(b"\n".join(self.answers), self.issued if self.form is not None else ()),
             "metrics": (await ask(admin, get("/metrics"))).raw
             + (await ask(admin, get("/metrics", b"Accept: application/openmetrics-text"))).raw,
             "status": (await ask(admin, get("/status").replace(b"api.example.com", b"127.0.0.1"))).raw,
@@ -155,8 +172,12 @@ async def staged(
     *,
     auth: str = SECRET,
     respond: Respond | None = None,
+    form: str | None = None,
 ) -> AsyncIterator[Stage]:
-    """Set the stage. Everything that can be logged is, and the event loop tells all it knows."""
+    """Set the stage. Everything that can be logged is, and the event loop tells all it knows.
+
+    form: there is a decision listener, which is asked so, and no gateway.
+    """
     asyncio.get_running_loop().set_debug(True)
     monkeypatch.setattr("sidecar.inbound.incoming.LINGERING", 0.02)  # the driver reads to the end of each connection
     evidence = Evidence()
@@ -173,11 +194,17 @@ async def staged(
         (folder / "gateway.secret").write_text(GATEWAY_SECRET)
         (folder / "gateway.pem").write_bytes(key)
         (folder / "actor.token").write_text(actor)
-        text = CONFIG.replace("ISSUER", sts.issuer).replace("PORT", str(upstream.port)).replace("AUTH", auth)
+        text = (
+            (CONFIG if form is None else deciding(form))
+            .replace("ISSUER", sts.issuer)
+            .replace("PORT", str(upstream.port))
+            .replace("AUTH", auth)
+        )
         text = text.replace("TOKENS", str(server.port)).replace("DOWN", "1")
         gateway = await stack.enter_async_context(running_gateway(folder, text))
         stage = Stage(gateway, sts, upstream, server, evidence)
         stage.actor = actor
+        stage.form = form
         server.reply = granted(stage.issue())
         _record_decisions(monkeypatch, stage.decisions)
         yield stage

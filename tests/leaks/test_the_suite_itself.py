@@ -106,7 +106,7 @@ async def receipt(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def path_in_a_receipt(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.observe.journal._shown", lambda path, _: path)
+    monkeypatch.setattr("sidecar.observe.journal.shown_path", lambda path, _: path)
     await at("/nothing/PERCENT")(stage)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from sidecar.commands.lint.configuration import Configuration, found
 from sidecar.config.problems import Finding
+from sidecar.model.listener import DECISION
 from sidecar.model.route import Route
 from sidecar.model.tokens import Semantics
 
@@ -89,7 +90,11 @@ def websocket_outlives_token(configuration: Configuration) -> Iterator[Finding]:
     """Find routes whose WebSockets stay open whatever becomes of the token they were opened with."""
     for path, _, route in configuration.pairs():
         upstream = route.upstream
-        if upstream.websocket and upstream.websocket_max_lifetime is not None and route.exchange is not None:
+        if not upstream.websocket or route.exchange is None:
+            continue
+        if route.listener == DECISION:
+            yield found((*path, "upstream", "websocket"), "how long a WebSocket stays open is for the proxy to limit")
+        elif upstream.websocket_max_lifetime is not None:
             where = (*path, "upstream", "websocket_max_lifetime")
             yield found(where, "a WebSocket may stay open after the token that it was opened with has expired")
 

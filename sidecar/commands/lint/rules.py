@@ -138,10 +138,12 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "websocket-outlives-token": Rule(
             (one_route.websocket_outlives_token,),
-            "A `websocket_max_lifetime` that is a duration, on a route that exchanges.",
+            "A `websocket_max_lifetime` that is a duration, or a WebSocket on the decision listener, on a route that "
+            "exchanges.",
             "A token is looked at once, in the handshake. A caller whose rights or session have ended since goes on "
             "sending and receiving.",
-            "Leave it at `token`, or accept it where the upstream itself ends what is not allowed any more.",
+            "Leave it at `token`, or accept it where the upstream, or the proxy that asks, ends what is not allowed "
+            "any more.",
         ),
         "wildcard-host-without-methods": Rule(
             (one_route.wildcard_host_without_methods,),

@@ -133,3 +133,12 @@ def test_websocket_outlives_token(lints: Lints, keys: dict[str, Any], exchange: 
     changes: dict[str, Any] = {} if exchange is None else {"exchange": exchange}
     found = lints(ORDERS, route("sockets", "=/healthz", upstream=keys, **changes))
     assert found == [("websocket-outlives-token", "routes.1.upstream.websocket_max_lifetime")] * told
+
+
+def test_websockets_of_a_proxy(lints: Lints) -> None:
+    upstream = {"url": "http://127.0.0.1:9000", "websocket": True}
+    decision = {"decision": {"listen": "127.0.0.1:2", "form": "envoy"}}
+    for exchange, told in (({"audience": ["a"]}, 1), ("none", 0)):
+        opened = route("sockets", "=/sockets", upstream=upstream, exchange=exchange)
+        found = [each for each in lints(opened, **decision) if each[0] == "websocket-outlives-token"]
+        assert found == [("websocket-outlives-token", "routes.0.upstream.websocket")] * told
