@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import installed, workloads
+from tests.benchmarks import installed, websocket, workloads
 from tests.benchmarks.contenders import CONTENDERS, GATEWAY_CORE, OURS, Target, start_ours
 from tests.benchmarks.plot import plot
 from tests.benchmarks.results import FILE, FOLDER, PLOT, Results
@@ -66,6 +66,7 @@ def measure(shared: Stage, names: Sequence[str], *, quick: bool) -> Results:
     workloads.stampede(shared, targets[0], results, 1_000)
     sized = [start_ours(shared, routes=number, name=f"{number:,} routes") for number in ROUTES]
     workloads.routes(shared, sized, results, rounds, seconds)
+    results.websocket, results.websocket_kib = websocket.measure(0.5 if quick else 3.0)
     return results
 
 

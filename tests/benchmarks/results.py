@@ -16,7 +16,9 @@ Table = dict[str, dict[str, float]]
 @dataclass(slots=True)
 class Results:
     """One run. cpu_us: microseconds of CPU per request. latency: milliseconds that are added to asking the upstream
-    itself, at ``latency_rate`` requests a second. stampede: exchanges and seconds. memory: MiB.
+    itself, at ``latency_rate`` requests a second, while others took at most ``latency_others`` of the gateway's core.
+    websocket: of a message there and back, by its size; websocket_kib: of one more open WebSocket. stampede: exchanges
+    and seconds. memory: MiB.
     """
 
     taken: str
@@ -28,6 +30,9 @@ class Results:
     routes_cpu_us: dict[str, float] = field(default_factory=dict)
     latency_rate: float = 0.0
     latency_ms: Table = field(default_factory=dict)
+    latency_others: float = 0.0
+    websocket: Table = field(default_factory=dict)
+    websocket_kib: float = 0.0
     stampede: Table = field(default_factory=dict)
     memory_mib: Table = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ def tables(results: Results) -> str:
         _titled("Requests a second", _per_second(results)),
         _titled("Routes in the configuration: CPU per small request, in µs", _routes(results)),
         *_latency(results),
+        *_websocket(results),
         _titled("Cold stampede", _stampede(results)),
         _titled("Memory, in MiB", _memory(results)),
         _titled("Who was measured", _programs(results)),
@@ -50,8 +51,18 @@ def _latency(results: Results) -> list[str]:
     if not results.latency_ms:
         return []
     title = f"Latency added to the upstream's own at {results.latency_rate:,.0f} requests a second, in ms"
+    noise = f"Meanwhile others took up to {results.latency_others:.0%} of the core that the gateways run on.\n"
     rows = [[who, f"{each['p50']:.2f}", f"{each['p99']:.2f}"] for who, each in results.latency_ms.items()]
-    return [_titled(title, _table(["", "p50", "p99"], rows))]
+    return [_titled(title, f"{noise}\n{_table(['', 'p50', 'p99'], rows)}")]
+
+
+def _websocket(results: Results) -> list[str]:
+    if not results.websocket:
+        return []
+    rows = [[size, f"{each['cpu_us']:.0f}", f"{each['per_second']:,.0f}"] for size, each in results.websocket.items()]
+    table = _table(["", "CPU in µs", "messages a second"], rows)
+    held = f"One more open WebSocket takes {results.websocket_kib:.1f} KiB.\n"
+    return [_titled("WebSocket messages there and back, through the sidecar", f"{table}\n{held}")]
 
 
 def _stampede(results: Results) -> str:

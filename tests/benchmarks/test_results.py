@@ -20,6 +20,9 @@ def results() -> Results:
         routes_cpu_us={"10 routes": 51.0, "1,000 routes": 52.0},
         latency_rate=3000,
         latency_ms={OURS: {"p50": 0.254, "p99": 1.006}},
+        latency_others=0.07,
+        websocket={"128 B": {"cpu_us": 41.2, "per_second": 23456.7}},
+        websocket_kib=12.34,
         stampede={"1,000 requests, 1 subject": {"exchanges": 1, "seconds": 0.5}},
         memory_mib={OURS: {"after one request": 40.04}},
     )
@@ -36,6 +39,9 @@ def test_tables_hold_the_figures_and_their_ratios() -> None:
     assert "| small | 50 | 200 | 0.25 |" in text
     assert "| small | 12,346 | 4,000 |" in text
     assert "| sidecar | 0.25 | 1.01 |" in text
+    assert "others took up to 7% of the core" in text
+    assert "| 128 B | 41 | 23,457 |" in text
+    assert "takes 12.3 KiB" in text
     assert "| 1,000 requests, 1 subject | 1 | 0.50 s |" in text
     assert "| sidecar | 40.0 |" in text
 
@@ -47,13 +53,11 @@ def test_tables_say_what_was_not_measured_and_why() -> None:
     assert "ours / nginx" not in text
 
 
-def test_what_others_disturbed_is_left_out() -> None:
-    disturbed = results()
-    disturbed.latency_ms.clear()
-    disturbed.skipped["latency"] = "others were busy"
-    assert "Latency" in tables(results())
-    assert "Latency" not in tables(disturbed)
-    assert "| latency | not measured | others were busy |" in tables(disturbed)
+def test_what_was_not_measured_has_no_table() -> None:
+    less = results()
+    less.latency_ms.clear()
+    less.websocket.clear()
+    assert not {"Latency", "WebSocket"} & set(tables(less).split())
 
 
 def test_every_table_is_a_table() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.benchmarks import installed
 from tests.benchmarks.contenders import CEILING, CONTENDERS, OURS
 from tests.benchmarks.results import load
+from tests.benchmarks.websocket import SIZES
 from tests.benchmarks.workloads import CLOSED
 
 BOUND = 300.0
@@ -29,6 +30,8 @@ def test_a_quick_run_measures_all_workloads(tmp_path: Path) -> None:
     assert all(figure > 0 for figures in results.cpu_us.values() for figure in figures.values())
     assert results.stampede["1,000 requests, 1 subject"]["exchanges"] == 1
     assert results.stampede["1,000 requests, 100 subjects"]["exchanges"] == 100
+    assert set(results.websocket) == set(SIZES)
+    assert {"p50", "p99"} == set(results.latency_ms[OURS])
     assert (tmp_path / "cpu.svg").read_text(encoding="utf-8").startswith("<svg")
     assert OURS in done.stdout
 

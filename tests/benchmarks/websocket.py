@@ -1,4 +1,4 @@
-"""What a WebSocket message costs the gateway: ``python -m tests.benchmarks.websocket [seconds]``.
+"""What a WebSocket message costs the gateway: a part of ``make bench``, or ``python -m tests.benchmarks.websocket``.
 
 The gateway, an upstream that sends everything back and the callers are processes of their own; counted is the CPU time
 of the gateway alone, both ways of a message together, and the memory of one more open WebSocket. Not a test: nothing is
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.benchmarks.contenders import GATEWAY_CORE
 from tests.benchmarks.meter import cpu_seconds, resident
 from tests.benchmarks.stage import listens
 from tests.support.process import free_port, running
@@ -67,7 +68,19 @@ def gateway(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
     }
     file = folder / "routes.yaml"
     file.write_text("".join(f"{key}: {json.dumps(part)}\n" for key, part in parts.items()), encoding="utf-8")
-    argv = [sys.executable, "-m", "sidecar", "run", "-c", str(file), "--log-level", "WARNING"]
+    argv = [
+        "taskset",
+        "-c",
+        str(GATEWAY_CORE),
+        sys.executable,
+        "-m",
+        "sidecar",
+        "run",
+        "-c",
+        str(file),
+        "--log-level",
+        "WARNING",
+    ]
     with running(argv, ready=lambda: listens(port), log=folder / "gateway.log") as process:
         yield port, process.pid
 
@@ -112,20 +125,29 @@ async def held(port: int, pid: int) -> float:
     return taken / OPEN
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
+def measure(seconds: float) -> tuple[dict[str, dict[str, float]], float]:
+    """Return what messages of each size cost there and back, and the KiB that an open WebSocket takes."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=OPEN)
     server = multiprocessing.get_context("fork").Process(target=serve, args=(listening,), daemon=True)
     server.start()
+    costs: dict[str, dict[str, float]] = {}
     try:
         with tempfile.TemporaryDirectory() as folder, gateway(Path(folder), listening.getsockname()[1]) as (port, pid):
             for name, size in SIZES.items():
                 cost, rate = asyncio.run(echo(port, pid, size, seconds))
-                print(f"{name:>8} there and back: {cost:8.1f} µs of CPU, {rate:9,.0f} a second")
-            print(f"{'open':>8}: {asyncio.run(held(port, pid)) / 1024:.1f} KiB each")
+                costs[name] = {"cpu_us": cost, "per_second": rate}
+            return costs, asyncio.run(held(port, pid)) / 1024
     finally:
         server.terminate()
         server.join()
+        listening.close()
+
+
+def main() -> None:
+    costs, held_open = measure(3.0)
+    for name, each in costs.items():
+        print(f"{name:>8} there and back: {each['cpu_us']:8.1f} µs of CPU, {each['per_second']:9,.0f} a second")
+    print(f"{'open':>8}: {held_open:.1f} KiB each")
 
 
 if __name__ == "__main__":
