@@ -7,7 +7,7 @@ disagree. A step that is not visible here is in the wrong place.
 from collections.abc import Awaitable, Callable
 
 from sidecar.caller.mcp import ReadBody, read_operation, refuse_page, rule_of
-from sidecar.caller.take import needle, needles, refuse_second_place, take
+from sidecar.caller.take import needles, refuse_second_place, take
 from sidecar.exchange.plan import Plan
 from sidecar.inbound.handshake import asks_for_websocket, check_handshake, comes_from_elsewhere
 from sidecar.model.approval import Approval, ApprovalPolicy
@@ -76,7 +76,7 @@ async def decide(
                 ingress=ingress,
                 drop_cookies=route.upstream.drop_cookies,
             )
-            left_behind = (needle(credential.token.encode()),)
+            left_behind = (credential.needle,)
             if trace is not None:
                 trace.step(Step.VERIFY)
             subject = await snapshot.verifier.verify(credential, route.subject.issuers)

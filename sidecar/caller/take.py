@@ -28,9 +28,10 @@ _SHORTEST_SEGMENT: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The token that the caller presented, not verified yet."""
+    """The token that the caller presented, not verified yet. needle: what to search for to find it, see ``needle``."""
 
     token: str = field(repr=False)
+    needle: bytes = field(default=b"", repr=False)
 
 
 def take(request: RequestHead, header: str, *, trusted_peer: bool, ingress: bool, drop_cookies: bool) -> Credential:
@@ -46,11 +47,12 @@ def take(request: RequestHead, header: str, *, trusted_peer: bool, ingress: bool
         token = _bearer(request.values(AUTHORIZATION))
     else:
         token = _bare(request.values(name) if trusted_peer else [])
+    sought = needle(token)
     if (ingress and request.query is not None and _QUERY_TOKEN.search(request.query)) or _elsewhere(
-        request, token, name, drop_cookies=drop_cookies
+        request, sought, name, drop_cookies=drop_cookies
     ):
         raise _second_place()
-    return Credential(token.decode())
+    return Credential(token.decode(), sought)
 
 
 def refuse_second_place(request: RequestHead, *, ingress: bool, drop_cookies: bool) -> tuple[bytes, ...]:
@@ -61,10 +63,11 @@ def refuse_second_place(request: RequestHead, *, ingress: bool, drop_cookies: bo
     if ingress and request.query is not None and _QUERY_TOKEN.search(request.query):
         raise _second_place()
     tokens = [match[1] for value in request.values(AUTHORIZATION) if (match := _BEARER.fullmatch(value))]
-    for token in tokens:
-        if _elsewhere(request, token, AUTHORIZATION, drop_cookies=drop_cookies):
+    found = tuple(map(needle, tokens))
+    for sought in found:
+        if _elsewhere(request, sought, AUTHORIZATION, drop_cookies=drop_cookies):
             raise _second_place()
-    return tuple(needle(token) for token in tokens)
+    return found
 
 
 def needles(request: RequestHead, header: str) -> tuple[bytes, ...]:
@@ -107,9 +110,8 @@ def _bare(values: list[bytes]) -> bytes:
     return values[0]
 
 
-def _elsewhere(request: RequestHead, token: bytes, name: bytes, *, drop_cookies: bool) -> bool:
-    """Whether the token, or its signature alone, stands anywhere in the head but in the field it was taken from."""
-    sought = needle(token)
+def _elsewhere(request: RequestHead, sought: bytes, name: bytes, *, drop_cookies: bool) -> bool:
+    """Whether a token's needle stands anywhere in the head but in the field that the token was taken from."""
     if sought in request.path or (request.query is not None and sought in request.query):
         return True
     if b"%" in request.path or (request.query is not None and b"%" in request.query):

@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -117,10 +117,11 @@ class Snapshot:
         question = Question(policy, plan.route, plan.exchange, subject, await plan.acting(request), request, operation)
         return await self.approvers[policy.by].approve(question)
 
-    def borne(self, request: RequestHead) -> Iterator[bytes]:
+    def borne(self, request: RequestHead) -> tuple[bytes, ...]:
         """Return what to search for to find the workload tokens that trusted hops put into a request."""
-        for name in self.workload_headers:
-            yield from (needle(value) for value in request.values(name))
+        if not self.workload_headers:
+            return ()
+        return tuple(needle(value) for name in self.workload_headers for value in request.values(name))
 
     def start(self) -> None:
         """Begin to look at those we speak to, in the background. Needs a running event loop."""
