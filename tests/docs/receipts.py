@@ -50,7 +50,7 @@ MEANING: Final[Mapping[str, str]] = {
     "path": "as it came, without its query; a token that was pasted into it is `[token]`",
     "route": "the route's name. A flush has what was selected: a route, a subject or a server; where it has none, all",
     "upstream": "the resource server: where the route forwards to",
-    "traceparent": "as it came (W3C Trace Context)",
+    "traceparent": "as it came (W3C Trace Context); with [tracing](tracing.md) on, as it went on",
     "exchange_id": "which exchange issued the token; all uses of one have the same",
     "client_id": "the subject token's `client_id` or `azp`",
     "subject": "for whom: who the subject token is about",
