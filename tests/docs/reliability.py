@@ -78,6 +78,12 @@ PROMISES: Final[Mapping[str, Promise]] = {
         "{outage_seconds:.0f} s: {warm_failed:.0f} of {warm:,.0f} warm requests failed; 503 after {cold_p50_ms:.1f} ms "
         "(median), {cold_p99_ms:.1f} ms (99 %); served {back_seconds:.1f} s after its return",
     ),
+    "outage, silent": Promise(
+        "The same while it accepts connections and never answers; but for one cold request a second, which tries it",
+        "{outage_seconds:.0f} s: {warm_failed:.0f} of {warm:,.0f} warm requests failed; {cold_504:.0f} of {cold:.0f} "
+        "cold ones waited in vain; 503 after {cold_p50_ms:.1f} ms (median), {cold_p99_ms:.1f} ms (99 %); "
+        "served {back_seconds:.1f} s after its return",
+    ),
     "half failing": Promise(
         "It fails half of the time: it is asked at most 1.2 times as often as users need it; no warm user fails",
         "asked {seen:,.0f} times for {wanted:,.0f} cold requests, {ratio:.2f} times as often; {warm_failed:.0f} of "

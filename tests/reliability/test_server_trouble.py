@@ -40,33 +40,36 @@ async def served(here: World, strangers: Iterator[Caller]) -> None:
     way.close()
 
 
-async def test_an_outage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "manner"), [("", Manner.REFUSE), (", silent", Manner.HANG)], ids=["refuse", "hang"])
+async def test_an_outage(kind: str, manner: Manner, tmp_path: Path) -> None:
+    """Nobody listens, or nobody answers: then the one cold request a second that tries it waits, and times out."""
     async with world(tmp_path) as here:
         warm = here.issuer.callers(WARM)
         strangers = here.issuer.strangers()
         assert (await here.warm(warm)).failed == 0
         async with steadily(here.way(), 40, warm) as warm_tally:
-            async with here.server.during(Fault(Manner.REFUSE)):
+            async with here.server.during(Fault(manner)):
                 began = time.monotonic()
                 async with steadily(here.way(), 10, strangers):
                     await until(lambda: breaker_is(here, OPEN))
                 async with steadily(here.way(), 5, strangers) as cold:
-                    await asyncio.sleep(OUTAGE - (time.monotonic() - began))
+                    await asyncio.sleep(max(3.0, OUTAGE - (time.monotonic() - began)))
             returned = time.monotonic()
             await served(here, strangers)
             back = time.monotonic() - returned
     record(
-        "outage",
+        f"outage{kind}",
         outage_seconds=OUTAGE,
         warm=warm_tally.sent,
         warm_failed=warm_tally.failed,
         cold=cold.sent,
+        cold_504=cold.statuses[504],
         cold_p50_ms=cold.percentile(0.5, 503),
         cold_p99_ms=cold.percentile(0.99, 503),
         back_seconds=back,
     )
     assert (warm_tally.failed, warm_tally.never) == (0, [])
-    assert cold.statuses.keys() == {503}
+    assert cold.statuses.keys() == ({503} if manner is Manner.REFUSE else {503, 504})
     assert not cold.broken
     assert cold.percentile(0.5, 503) <= 20
     assert back <= 5
