@@ -19,9 +19,9 @@ RENEWED_AFTER = 10.0
 USERS = 20
 
 EXPIRING = 10_000 if LONG else 500
-GENERATION = 300.0 if LONG else 40.0  # seconds
+GENERATION = 600.0 if LONG else 40.0  # seconds
 #: Often enough for everybody to come by between the earliest renewal and the end.
-RATE = 400.0 if LONG else 150.0
+RATE = 200.0 if LONG else 150.0
 
 
 async def test_one_exchange_for_a_lifetime_and_nobody_waits(tmp_path: Path) -> None:
