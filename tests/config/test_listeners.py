@@ -75,6 +75,7 @@ def test_egress_is_not_for_others(workshop: Workshop) -> None:
         assert wrong(workshop, **{path: {"listen": address, "direction": "ingress", "tls": with_tls}}) == {}
 
 
+@pytest.mark.threat("S84")
 def test_decisions_are_not_for_others(workshop: Workshop) -> None:
     workshop.file("pem")
     tls = {"cert_file": "pem", "key_file": "pem"}

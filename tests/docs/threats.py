@@ -116,6 +116,13 @@ THREATS: Final[Mapping[str, Mapping[str, Threat]]] = {
         "S73": Threat("a page in a browser reaches a tool server on loopback", "403 for every origin that the file does not name"),
         "S74": Threat("a yes for one call is used for another", "it counts for the same token, tool and named arguments, and no longer than it says"),
     },
+    "Proxies that ask": {
+        "S80": Threat("a caller adds a field that names another request than the proxy holds", "400, or the field says nothing; the proxy's own decide"),
+        "S81": Threat("a proxy asks in another form than is configured, or shows a body", "400; nothing is guessed"),
+        "S82": Threat("the proxy goes on with the caller's token in a field that it was not told to clear", "the answer names every such field; the configurations shown are run against attackers"),
+        "S83": Threat("the sidecar is gone, and the proxy forwards all the same", "the configurations shown refuse"),
+        "S84": Threat("somebody else than the proxy asks, and is told issued tokens", "the listener is on loopback or a unix socket, or asks for certificates"),
+    },
 }  # fmt: skip
 
 _PAGE = """# Threat model

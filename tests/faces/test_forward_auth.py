@@ -93,6 +93,7 @@ def removed(answer: Answer) -> set[str]:
 
 
 @each_form
+@pytest.mark.threat("S82")
 async def test_a_token_is_answered(world: MakeWorld, form: str) -> None:
     it = await world(config(form))
     token = it.sts.mint()
@@ -127,6 +128,7 @@ async def test_a_trusted_proxy_hands_on_a_token(world: MakeWorld, form: str) -> 
 
 
 @each_form
+@pytest.mark.threat("S82")
 async def test_without_an_exchange_all_credentials_go(world: MakeWorld, form: str) -> None:
     it = await world(config(form))
     token = it.sts.mint()
@@ -252,6 +254,7 @@ async def test_no_body_is_read(world: MakeWorld, form: str, sent: bytes) -> None
     assert (answer.status, answer.kind, answer.value("connection")) == (400, "invalid-request", "close")
 
 
+@pytest.mark.threat("S81")
 async def test_who_asks_in_the_other_form_is_refused(world: MakeWorld) -> None:
     for form, other in ((FORWARDED, ENVOY), (ENVOY, FORWARDED)):
         it = await world(config(form))
@@ -433,6 +436,7 @@ async def test_another_form_is_taken_while_it_runs(world: MakeWorld) -> None:
 
 
 @each_form
+@pytest.mark.threat("S7", "S80")
 async def test_no_field_of_a_caller_gets_another_routes_answer(world: MakeWorld, form: str) -> None:
     """Whatever stands beside the proxy's own fields changes nothing, or is refused."""
     it = await world(config(form))
@@ -469,6 +473,7 @@ async def test_a_route_that_decides_by_bodies_needs_the_gateway_itself(
     assert it.sts.exchanges == 0
 
 
+@pytest.mark.threat("S84")
 async def test_a_proxy_on_another_machine_shows_a_certificate(world: MakeWorld, tmp_path: Path) -> None:
     authority, others = Authority(tmp_path), Authority(tmp_path, "others")
     ours, theirs, strangers = authority.issue("127.0.0.1"), authority.issue("proxy"), others.issue("proxy")

@@ -95,6 +95,7 @@ def test_what_is_missing_is_not_guessed(name: bytes) -> None:
 @given(
     st.sampled_from(NAMES), st.sampled_from([bytes.lower, bytes.upper, bytes.title]), st.booleans(), st.integers(0, 4)
 )
+@pytest.mark.threat("S80")
 def test_what_is_there_twice_is_not_chosen_from(field: Field, spelled: object, same: bool, place: int) -> None:
     assert callable(spelled)
     fields = list(NAMES)
@@ -168,6 +169,7 @@ def test_another_proxys_names_have_to_say_the_same(name: bytes, agreeing: bytes)
     assert refused(question(*NAMES, (name, agreeing), (name, b"/public"))).kind is Kind.INVALID_REQUEST
 
 
+@pytest.mark.threat("S81")
 def test_the_other_form_is_refused() -> None:
     assert refused(question(*NAMES), ENVOY).kind is Kind.INVALID_REQUEST
     for field in ((METHOD, b"GET"), (URI, b"/")):
@@ -186,6 +188,7 @@ def test_envoy_always_names_a_host() -> None:
 
 
 @pytest.mark.parametrize("listener", [FORWARDED, ENVOY])
+@pytest.mark.threat("S81")
 def test_a_question_has_no_body(listener: Listener) -> None:
     fields = NAMES if listener is FORWARDED else ((PROTO, b"http"),)
     good = question(*fields)

@@ -127,6 +127,7 @@ TARGETS = ["/orders/TOKEN", "/orders/PERCENT", "/orders?a=TOKEN", "/orders?acces
 
 
 @pytest.mark.parametrize("path", ["/orders", "/alone", "/public"])
+@pytest.mark.threat("S3", "S82")
 async def test_no_caller_gets_a_token_through(world: World, path: str) -> None:
     token = world.sts.mint()
     encoded = "".join(f"%{byte:02x}" for byte in token.encode())
@@ -154,6 +155,7 @@ async def test_no_caller_gets_a_token_through(world: World, path: str) -> None:
     }
 
 
+@pytest.mark.threat("S83")
 async def test_without_the_sidecar_nothing_goes_on(world: World) -> None:
     token = world.sts.mint()
     assert (await world.ask(get(token=token))).status == 200
