@@ -216,6 +216,27 @@ async def test_a_token_is_used_on_only_where_the_same_would_be_got(
         assert await results(it) == ["miss", result]
 
 
+async def test_nothing_that_was_remembered_of_warm_requests_outlives_a_reload(tmp_path: Path) -> None:
+    """Neither which route serves them, nor that their token passed what it expects, nor whose it is."""
+    async with exchanging(tmp_path) as (it, _, token):
+
+        async def status() -> int:
+            return (await it.ask(get(token=token))).status
+
+        assert [await status() for _ in range(3)] == [200] * 3
+        scope = "scope: [orders.read]"
+        await take(it, scope, f"{scope}, semantics: impersonation")
+        assert [await status() for _ in range(2)] == [502] * 2
+        await take(it, f"{scope}, semantics: impersonation", scope)
+        assert [await status() for _ in range(2)] == [200] * 2
+        await take(it, "path_prefix: /orders", "path_prefix: /elsewhere")
+        assert await status() == 404
+        await take(it, "path_prefix: /elsewhere", "path_prefix: /orders")
+        assert await status() == 200
+        await take(it, "audience: [orders-gateway]", "audience: [others]")
+        assert await status() == 401
+
+
 # --- what can't be taken
 
 
