@@ -110,6 +110,7 @@ SERVERS: Final[Mapping[str, Server]] = {
         "Keycloak, standard token exchange (26.2 and later)",
         RUN,
         (
+            "[Step by step](keycloak.md), with every command.",
             "The gateway's client: *Client authentication* and *Standard token exchange* on.",
             "Callers' tokens name that client in `aud`: give the client they log in with an *Audience* mapper for it.",
             "`audience` only filters what client scopes and roles give; ask for the scope whose mapper adds it.",
@@ -260,6 +261,7 @@ SERVERS: Final[Mapping[str, Server]] = {
         "Microsoft Entra ID, on-behalf-of flow",
         DOCUMENTED,
         (
+            "[Step by step](entra.md).",
             "The subject token's `aud` is the gateway's application; application-only tokens can't be exchanged.",
             (
                 "The scope names the target. With `.default` the token holds whatever was consented to, so list what "

@@ -1,5 +1,6 @@
 """Traces end to end: what a collector gets of requests, what goes on upstream, and that nothing secret is in either."""
 
+import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sidecar.observe.traceparent import read
@@ -7,6 +8,7 @@ from tests.faces.conftest import CONFIG, MakeWorld, World
 from tests.support.canary import Canary, search
 from tests.support.collector import Collector, collector, told
 from tests.support.gateway import get
+from tests.support.questions import ENVOY, FORWARDED, question
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"traceparent: 00-{TRACE}-{PARENT}-01".encode()
@@ -96,6 +98,28 @@ async def test_who_is_not_recorded_is_left_alone(world: MakeWorld) -> None:
         assert not begun.sampled  # so that nobody after us records what we do not
         assert (await it.gateway.ask(get("/orders/1", SAMPLED, token=token))).status == 200
         assert {span.trace_id.hex() for span in await sink.trace()} == {TRACE}
+
+
+@pytest.mark.parametrize("form", [FORWARDED, ENVOY])
+async def test_a_proxy_that_asks_has_its_question_traced_and_sends_the_request_itself(
+    world: MakeWorld, form: str
+) -> None:
+    async with collector() as sink:
+        tracing = f"tracing: {{otlp_endpoint: 'http://127.0.0.1:{sink.port}'}}"
+        it = await world(
+            CONFIG.replace(
+                "gateway: {listen: '127.0.0.1:0'}",
+                "decision: {listen: '127.0.0.1:0', form: FORM}\ngateway: {TRACING, trusted_proxies: [127.0.0.1]}",
+            )
+            .replace("FORM", form)
+            .replace("TRACING", tracing)
+        )
+        answer = await it.gateway.ask(question(form, "/orders/1", SAMPLED, token=it.sts.mint()), "decision")
+        assert answer.status == 200
+        assert answer.value("traceparent") is None
+        spans = by_name(await sink.trace())
+        assert spans.keys() == {"GET orders", "match", "verify", "exchange"}
+        assert spans["GET orders"].parent_span_id.hex() == PARENT
 
 
 async def test_a_collector_that_is_gone_or_slow_costs_requests_nothing(world: MakeWorld) -> None:
