@@ -39,9 +39,11 @@ Statuses that are not here are the upstream's own.
 
 
 def page() -> str:
-    """Return the page. Undescribed: a kind has no word about it."""
+    """Return the page. Undescribed: a kind has no word about it, or a word is about none."""
     if unknown := [kind.value for kind in Kind if kind not in ABOUT]:
         raise Undescribed(f"no word about {', '.join(unknown)}: tests/docs/refusals has them")
+    if gone := ABOUT.keys() - set(Kind):
+        raise Undescribed(f"no such kind: {', '.join(sorted(gone))}")
     said = sentences()
     parts = [HEAD, "| kind | status | `error` | who can repair it |", "| --- | ---: | --- | --- |"]
     for kind, row in KINDS.items():

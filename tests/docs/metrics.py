@@ -58,11 +58,13 @@ LABELS: Final[Mapping[str, str]] = {
 
 
 def page() -> str:
-    """Return the page. Undescribed: a label has no word here, or a metric no help."""
+    """Return the page. Undescribed: a label has no word here, a word is about none, or a metric has no help."""
     families = list(_families())
     labels = dict.fromkeys(label for family in families for label in _labels(family))
     if unknown := labels.keys() - LABELS.keys():
         raise Undescribed(f"no word for the labels {', '.join(sorted(unknown))}")
+    if gone := LABELS.keys() - labels.keys():
+        raise Undescribed(f"no such label: {', '.join(sorted(gone))}")
     alerts = _alerts()
     parts = [HEAD, "| metric | type | labels | meaning | alerts |", "| --- | --- | --- | --- | --- |"]
     for family in families:
@@ -80,7 +82,7 @@ def page() -> str:
         "",
         "| label | values |",
         "| --- | --- |",
-        *(f"| `{label}` | {LABELS[label]} |" for label in LABELS if label in labels),
+        *(f"| `{label}` | {says} |" for label, says in LABELS.items()),
         "",
     ]
     return "\n".join(parts)

@@ -141,9 +141,10 @@ def _rows() -> Iterator[str]:
     known = {path.rpartition(".")[2] for path in seen}
     if missing := written() - known:
         raise Undescribed(f"no example of {', '.join(sorted(missing))}: tests/docs/receipts makes them")
-    for path in MEANING:
-        if path in seen:
-            yield f"| `{path}` | {_events(seen[path])} | {MEANING[path]} |"
+    if gone := MEANING.keys() - seen.keys():
+        raise Undescribed(f"no such member: {', '.join(sorted(gone))}")
+    for path, says in MEANING.items():
+        yield f"| `{path}` | {_events(seen[path])} | {says} |"
 
 
 def _events(events: list[str]) -> str:

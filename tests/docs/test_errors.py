@@ -62,6 +62,12 @@ def test_a_kind_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
         errors.page()
 
 
+def test_a_word_about_what_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "ABOUT", {**ABOUT, "gone": ABOUT[Kind.LOOP]})
+    with pytest.raises(Undescribed, match="no such kind: gone"):
+        errors.page()
+
+
 def test_runbooks_that_it_names_are_there() -> None:
     for name in re.findall(r"\(runbooks/(\w+)\.md\)", errors.page()):
         assert (ROOT / "docs" / "runbooks" / f"{name}.md").is_file()

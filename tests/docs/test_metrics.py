@@ -50,6 +50,12 @@ def test_what_nobody_described_is_an_error(
         metrics.page()
 
 
+def test_a_word_about_what_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LABELS", {**metrics.LABELS, "planet": "It was here once."})
+    with pytest.raises(Undescribed, match="no such label: planet"):
+        metrics.page()
+
+
 def test_a_metric_that_nothing_touches_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = CollectorRegistry()
     Gauge("token_sidecar_untouched", "Never.", ("route",), registry=registry)

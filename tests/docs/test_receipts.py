@@ -25,6 +25,12 @@ def test_a_member_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         receipts.page()
 
 
+def test_a_word_about_what_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "MEANING", {**receipts.MEANING, "colour": "It was here once."})
+    with pytest.raises(Undescribed, match="no such member: colour"):
+        receipts.page()
+
+
 def test_a_member_that_no_example_has_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [line for line in receipts.lines() if '"status"' not in line]
     monkeypatch.setattr(receipts, "lines", lambda: shown)
