@@ -352,10 +352,9 @@ class App:
             authorization_servers=self.config.authorization_servers,
             trusted_issuers=self.config.trusted_issuers,
         )
-        self.metrics.define_approvals(
-            [(route.approval.by, name) for name, route in self.snapshot.routes.items() if route.approval is not None],
-            self.config.approvers,
-        )
+        routes = (*self.snapshot.routes.values(), *self.snapshot.operations.values())
+        asked = {(route.approval.by, route.name) for route in routes if route.approval is not None}
+        self.metrics.define_approvals(asked, self.config.approvers)
 
     def _upstream_connections(self) -> Iterator[tuple[str, str, int]]:
         for route, pool in self.snapshot.pools.items():

@@ -24,6 +24,7 @@ _URL: Final = re.compile(
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([1-9][0-9]{0,4}))?")
 _DEFAULT_PORTS: Final = (("http", "80"), ("https", "443"))
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._~:/!$&'()*+,;=@-]*")
 _DOT_SEGMENT: Final = re.compile(r"/(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 _MAX_SOCKET_PATH: Final = 107  # bytes; what the operating system's address structure holds
 
@@ -135,6 +136,20 @@ def issuer_url(text: str) -> URL:
     if read.query:
         raise ValueError("should have no query, so that metadata can be found at it")
     return read
+
+
+def resource_url(text: str) -> str:
+    """Check the identifier of a protected resource (RFC 9728 §1.2): where its callers reach it, https but for loopback.
+
+    Without query, dot segments or odd bytes, so that the place of its metadata can be read in one way only.
+    """
+    read = url(text)
+    odd = read.query or "?" in text or "//" in read.path or _DOT_SEGMENT.search(read.path)
+    if odd or not _PLAIN_PATH.fullmatch(read.path) or text != text.strip():
+        raise ValueError("should have no query, and a path without empty or dot segments and without percent signs")
+    if not read.secure and not read.is_local:
+        raise ValueError("should be https: it is where callers reach the route")
+    return text
 
 
 def server_name(text: str) -> str:

@@ -98,6 +98,8 @@ def _decided(route: Part, decision: Part) -> Iterator[Finding]:
             yield upstream[name].finding("has no effect on the decision listener, where the proxy forwards")
     if upstream["drop_cookies"].value is True and decision["form"].text == "forwarded":
         yield upstream["drop_cookies"].finding("has no effect with decision.form: forwarded; have the proxy drop them")
+    if "resource_metadata" in route:
+        yield route["resource_metadata"].finding("has no effect on the decision listener, which serves no documents")
     if route["preflight"].text == "answer":
         yield route["preflight"].finding(
             "should be refuse or forward on the decision listener, which can't answer in the upstream's place"

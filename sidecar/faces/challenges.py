@@ -5,10 +5,11 @@ caller to somebody else's authorization server (RFC 9728 §5.1). A demand for mo
 the caller's to meet, and goes on.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from sidecar.model.request import Fields
-from sidecar.wire.challenges import parse, serialize
+from sidecar.wire.challenges import Challenge, parse, serialize
 from sidecar.wire.grammar import GrammarError
 
 #: The field's lower-case name.
@@ -18,25 +19,32 @@ _NEVER: Final = frozenset({b"resource_metadata"})
 _NOT_WITHOUT_DEMAND: Final = _NEVER | {b"authorization_uri", b"claims"}
 
 
-def passed_on(value: bytes) -> bytes | None:
+def passed_on(value: bytes, resource_metadata: str = "") -> bytes | None:
     """Return what of one ``WWW-Authenticate`` value goes on; None where nothing does.
 
     ``resource_metadata`` never does; ``authorization_uri`` and ``claims`` only beside a demand that the caller can
-    meet. A value that names none of them goes on as it came; one that does and can't be read is left out.
+    meet, and there our own ``resource_metadata``, a URL, is put, where we have one. A value that names none of them
+    goes on as it came; one that does and can't be read is left out.
     """
     lowered = value.lower()
-    if not any(name in lowered for name in _NOT_WITHOUT_DEMAND):
+    leads_away = any(name in lowered for name in _NOT_WITHOUT_DEMAND)
+    if not leads_away and not (resource_metadata and any(error in lowered for error in _DEMANDS)):
         return value
     try:
         challenges = parse(value)
     except GrammarError:
-        return None
-    return serialize(
-        tuple(
-            challenge.without(_NEVER if challenge.value(b"error") in _DEMANDS else _NOT_WITHOUT_DEMAND)
-            for challenge in challenges
-        )
-    )
+        return None if leads_away else value
+    return serialize(tuple(_passed_on(challenge, resource_metadata) for challenge in challenges))
+
+
+def _passed_on(challenge: Challenge, resource_metadata: str) -> Challenge:
+    if challenge.value(b"error") not in _DEMANDS:
+        return challenge.without(_NOT_WITHOUT_DEMAND)
+    kept = challenge.without(_NEVER)
+    if not resource_metadata or not challenge.is_of(b"bearer", b"dpop"):
+        return kept
+    ours = b"resource_metadata", b'"%b"' % resource_metadata.encode("ascii")
+    return replace(kept, parameters=(*kept.parameters, ours))
 
 
 def may_mean_our_token(fields: Fields) -> bool:

@@ -117,13 +117,15 @@ def response_head(
     issued: bytes | None,
     keep_open: bool,
     opened: Fields | None = None,
+    resource_metadata: str = "",
 ) -> tuple[bytes, bool]:
     """Return the head of the caller's response, and whether its body is to be chunked.
 
     issued: the issued token; what repeats it is left out, since the caller must never see it.
     opened: which pages may read it, where that is for the gateway to say and not for the upstream.
+    resource_metadata: see ``passed_on``.
     """
-    fields = returned_fields(response.fields, issued)
+    fields = returned_fields(response.fields, issued, resource_metadata)
     if opened is not None:
         fields = [*(field for field in fields if field[0].lower() not in _OPENING), *opened]
     chunked = False
@@ -140,8 +142,8 @@ def response_head(
     return serialize_head(b"HTTP/1.1 %d %b" % (response.status, reason), fields), chunked
 
 
-def returned_fields(fields: Fields, issued: bytes | None) -> list[tuple[bytes, bytes]]:
-    """Return the fields of a response, final or interim, that go on to the caller; see ``response_head`` for issued."""
+def returned_fields(fields: Fields, issued: bytes | None, resource_metadata: str = "") -> list[tuple[bytes, bytes]]:
+    """Return the fields of a response, final or interim, that go on to the caller; see ``response_head``."""
     kept = forwardable(fields, _NEVER_RETURNED)
     if issued is not None:
         shortest = len(issued)  # so that hardly any field is searched
@@ -158,7 +160,7 @@ def returned_fields(fields: Fields, issued: bytes | None) -> list[tuple[bytes, b
         name, value = field
         if name.lower() != CHALLENGE:
             returned.append(field)
-        elif (passed := passed_on(value)) is not None:
+        elif (passed := passed_on(value, resource_metadata)) is not None:
             returned.append((name, passed))
     return returned
 

@@ -18,6 +18,7 @@ from sidecar.faces.forward import hops_left, upstream_head
 from sidecar.faces.once_more import FRESH, once_more
 from sidecar.faces.problems import problem
 from sidecar.faces.relay import return_response, send
+from sidecar.faces.resource_metadata import resource_metadata, told_by
 from sidecar.faces.responses import OwnResponse, written
 from sidecar.faces.upload import Upload
 from sidecar.faces.websocket import limits_of, switch
@@ -175,6 +176,8 @@ class Gateway:
             passage.request = request = self._accept(passage)
             if (tracer := passage.snapshot.tracer) is not None:
                 passage.request, passage.trace = request, _ = tracer.begin(request, passage.began)
+            if (document := resource_metadata(request, passage.snapshot)) is not None:
+                return document
             obtain, body = self._exchanger.obtain, self._body(passage)
             passage.decision = await decide(request, passage.snapshot, obtain, body, trace=passage.trace)
             if passage.decision.refusal is not None:
@@ -296,7 +299,15 @@ class Gateway:
                         passage.incoming, request, response, response.tunnel, limits, issued=issued, now=self._now
                     )
                     return
-                await return_response(passage.incoming, request, response, issued=issued, idle=idle, opened=opened_to)
+                await return_response(
+                    passage.incoming,
+                    request,
+                    response,
+                    issued=issued,
+                    idle=idle,
+                    opened=opened_to,
+                    resource_metadata=told_by(route),
+                )
             finally:
                 self.streams -= 1
 
@@ -306,9 +317,11 @@ class Gateway:
         incoming, request = passage.incoming, passage.request
         if refusal.close or passage.answered is None:
             incoming.keep_open = False  # what comes next may be the rest of a message that nobody waits for
-        shown = problem if passage.answered is not None else _unaccepted
-        response = shown(refusal, passage.request_id)
         route = passage.decision.route
+        if passage.answered is not None:
+            response = problem(refusal, passage.request_id, told_by(route))
+        else:
+            response = _unaccepted(refusal, passage.request_id)
         if request is not None and route is not None and route.cors is not None:
             response = replace(response, headers=(*response.headers, *opened(route.cors, request)))
         self._write(passage, response)

@@ -77,10 +77,10 @@ OVERSIZE: Final[Mapping[Oversize, int]] = {Oversize.BODY: 413, Oversize.TARGET: 
 _WORD: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
-def problem(refusal: Refusal, request_id: str) -> OwnResponse:
-    """Return the response for a refusal."""
+def problem(refusal: Refusal, request_id: str, resource_metadata: str = "") -> OwnResponse:
+    """Return the response for a refusal. resource_metadata: the URL where its route's is, for challenges (RFC 9728)."""
     status, headers, beginning = _constant(
-        refusal.kind, refusal.reason, refusal.oversize, refusal.scope, refusal.step_up
+        refusal.kind, refusal.reason, refusal.oversize, refusal.scope, refusal.step_up, resource_metadata
     )
     if status == 503:
         headers = (*headers, (b"Retry-After", b"%d" % _retry_after(refusal.retry_after)))
@@ -95,7 +95,12 @@ def status_problem(status: HTTPStatus, detail: str) -> OwnResponse:
 
 @lru_cache(maxsize=512)
 def _constant(
-    kind: Kind, reason: str, oversize: Oversize | None, scope: tuple[str, ...], step_up: StepUp | None
+    kind: Kind,
+    reason: str,
+    oversize: Oversize | None,
+    scope: tuple[str, ...],
+    step_up: StepUp | None,
+    resource_metadata: str,
 ) -> tuple[int, Headers, bytes]:
     """What does not differ from request to request: status, header fields, the body up to the request's id."""
     row = KINDS[kind]
@@ -108,14 +113,15 @@ def _constant(
     }
     if row.error is not None:
         members["error"] = row.error
-    headers = _headers(_challenge(row, scope, step_up or StepUp()) if status in (401, 403) else None)
+    challenged = status in (401, 403)
+    headers = _headers(_challenge(row, scope, step_up or StepUp(), resource_metadata) if challenged else None)
     if status == 426:
         headers = (*headers, *SWITCHING, (b"Sec-WebSocket-Version", VERSION))  # RFC 9110 §15.5.22, RFC 6455 §4.4
     return status, headers, _json(members)[:-1]
 
 
-def _challenge(row: Row, scope: tuple[str, ...], step_up: StepUp) -> str:
-    """A challenge (RFC 6750 §3, RFC 9470 §3). Codes that nobody registered stay in the body."""
+def _challenge(row: Row, scope: tuple[str, ...], step_up: StepUp, resource_metadata: str) -> str:
+    """A challenge (RFC 6750 §3, RFC 9470 §3, RFC 9728 §5.1). Codes that nobody registered stay in the body."""
     parameters = {"realm": REALM}
     if row.error is not None and row.registered:
         parameters["error"] = row.error
@@ -123,6 +129,7 @@ def _challenge(row: Row, scope: tuple[str, ...], step_up: StepUp) -> str:
         parameters["scope"] = _words(scope)
     parameters["acr_values"] = _words(step_up.acr_values)
     parameters["max_age"] = str(step_up.max_age) if step_up.max_age is not None else ""
+    parameters["resource_metadata"] = resource_metadata
     if step_up.claims is not None:
         # Entra's clients look for this code, and for no other, beside the claims.
         parameters |= {"error": "insufficient_claims", "claims": step_up.claims}

@@ -61,17 +61,26 @@ async def return_response(
     issued: bytes | None,
     idle: float,
     opened: Fields | None = None,
+    resource_metadata: str = "",
 ) -> None:
     """Write a response to the caller as it comes, and cut the connection where it breaks off.
 
-    issued, opened: see ``forward.response_head``. idle: seconds that the caller may leave what is written lying.
+    issued, opened, resource_metadata: see ``forward.response_head``. idle: seconds that the caller may leave what is
+    written lying.
     ClientGone: it left, or did that.
     """
     if response.has_body and response.content_length is None and request.version == (1, 0):
         incoming.keep_open = False  # the end of the connection is the end of the body
     if not incoming.complete:
         incoming.keep_open = False  # what comes next is the rest of a body that nobody waits for
-    head, chunked = response_head(response, request, issued=issued, keep_open=incoming.keep_open, opened=opened)
+    head, chunked = response_head(
+        response,
+        request,
+        issued=issued,
+        keep_open=incoming.keep_open,
+        opened=opened,
+        resource_metadata=resource_metadata,
+    )
     try:
         if not response.has_body:
             incoming.write(head)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sidecar.model.actors import ActorPattern
 from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.mcp import MCP, Rule
+from sidecar.model.resource_metadata import ResourceMetadata
 from sidecar.model.tokens import Semantics
 
 #: In the origins of ``Cors``: whatever the page.
@@ -190,6 +191,7 @@ class Route:
         the route, each with its exchange; ``exchange`` is then the first one's.
     cors: None where no page of another origin may read what we answer; never so with Preflight.ANSWER.
     approval: whose yes every request needs before its token is exchanged; None: nobody's.
+    resource_metadata: what callers are told of the tokens that it takes (RFC 9728); None: nothing.
     place: where the file defines it, ``file:line``.
     mcp: what it takes of the Model Context Protocol; None where bodies are not read. rule: whose demands are part of
         subject and exchange, where this is the route as it is for some operations of that protocol.
@@ -208,6 +210,7 @@ class Route:
     approval: ApprovalPolicy | None = None
     mcp: MCP | None = None
     rule: Rule | None = None
+    resource_metadata: ResourceMetadata | None = None
 
     @property
     def takes_token(self) -> bool:

@@ -101,6 +101,9 @@ def _facts(route: Route, issuers: Sequence[str]) -> dict[str, Any]:
         "actor_token": asked.actor_token,
         "authorization_details": frozenset(asked.authorization_details),
     }
+    told = route.resource_metadata
+    facts["resource_metadata"] = told.resource if told is not None else None
+    facts["resource_metadata.scopes_supported"] = frozenset(told.scopes if told is not None else ())
     approval = route.approval
     facts["approval"] = approval.by if approval is not None else None
     if approval is not None:

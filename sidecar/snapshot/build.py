@@ -42,6 +42,7 @@ from sidecar.snapshot.listeners import compile_listener_tls, compile_listeners
 from sidecar.snapshot.operations import narrowed
 from sidecar.snapshot.parts import Parts
 from sidecar.snapshot.peers import Peers, compile_peers
+from sidecar.snapshot.resource_metadata import Documents, documents_of, flaws
 from sidecar.snapshot.routes import compile_route
 from sidecar.snapshot.tracing import compile_tracing
 from sidecar.snapshot.ways import watched_tls
@@ -58,7 +59,7 @@ class Snapshot:
     listeners, tls: by listener name; tls has those that serve https. plans, pools: by route name; plans_by_issuer: by
     route and trusted issuer, where the issuer chooses the authorization server. operations: by route and rule's key,
     see ``narrowed``; plans_by_rule: by these and the trusted issuer, empty where it chooses nothing. approvers,
-    servers: by name.
+    servers: by name. documents: see ``snapshot.resource_metadata``.
     guarded: see ``inbound.accept``. credentials: see ``faces.forward``. workload_headers: those of them that trusted
     hops put tokens of ours into.
     probes: by peer. tracer: None where requests are not traced. in_use: entered by whoever decides on a request, until
@@ -76,6 +77,7 @@ class Snapshot:
     plans_by_rule: Mapping[tuple[str, tuple[str, ...], str], Plan]
     pools: Mapping[str, Pool]
     approvers: Mapping[str, Approver]
+    documents: Documents
     servers: Mapping[str, AuthorizationServer]
     guarded: frozenset[bytes]
     credentials: frozenset[bytes]
@@ -183,6 +185,10 @@ def build(
     problems += [
         loaded.problem(("routes", index_of[conflict.route], "match"), conflict.why) for conflict in conflicts(compiled)
     ]
+    problems += [
+        loaded.problem(("routes", number, "resource_metadata", *([key] if key else [])), why)
+        for number, key, why in flaws(compiled)
+    ]
     pools = _pools(loaded, compiled, clock, rotation, parts, problems)
     tracer = compile_tracing(loaded, metrics, rotation, parts, problems, clock)
     if problems:
@@ -215,6 +221,7 @@ def build(
         },
         pools=pools,
         approvers=approvers,
+        documents=documents_of(compiled),
         servers=peers.servers,
         guarded=GUARDED | credentials | (NAMING if loaded.config.decision is not None else frozenset()),
         credentials=credentials,

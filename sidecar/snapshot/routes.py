@@ -21,6 +21,7 @@ from sidecar.model.route import (
 )
 from sidecar.snapshot.exchanges import compile_exchanges
 from sidecar.snapshot.operations import compile_mcp
+from sidecar.snapshot.resource_metadata import resource_metadata_of
 
 
 def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -> Route:
@@ -50,6 +51,7 @@ def compile_route(loaded: Loaded, index: int, dialects: Mapping[str, Dialect]) -
         exchange=exchange,
         by_issuer=by_issuer,
         approval=_approval(section.approval),
+        resource_metadata=resource_metadata_of(config, section),
         preflight=_preflight(section),
         cors=_cors(section.cors),
         mcp=compile_mcp(section.mcp),

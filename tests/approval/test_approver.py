@@ -144,6 +144,7 @@ NO_ANSWERS: dict[str, list[bytes]] = {
 }
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize("name", NO_ANSWERS)
 async def test_what_is_no_answer_is_no_yes(name: str) -> None:
     async with desk(*NO_ANSWERS[name], timeout=0.5 if name == "cut short" else TIMEOUT) as here:
@@ -276,6 +277,7 @@ class Told:
     st.none() | st.integers(1, 100),
     st.lists(st.tuples(st.integers(0, 120), st.integers(0, 2)), max_size=30),
 )
+@pytest.mark.threat("S71")
 def test_no_yes_is_used_longer_than_it_counts(max_age: int, life: int | None, steps: list[tuple[int, int]]) -> None:
     """Whatever happens when: an answer is used for its own token alone, and within its time."""
     time = FakeClock()

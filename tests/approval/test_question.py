@@ -94,6 +94,7 @@ OTHERS: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
+@pytest.mark.threat("S70")
 @pytest.mark.parametrize("name", OTHERS)
 def test_for_which_other_requests_a_yes_counts(name: str) -> None:
     changes, same = OTHERS[name]
@@ -155,6 +156,7 @@ def test_what_the_caller_claims(fields: tuple[tuple[bytes, bytes], ...], task: s
     assert question(policy=ApprovalPolicy("desk"), request=request(*fields)).claimed_task is None
 
 
+@pytest.mark.threat("S72")
 def test_no_token_is_told() -> None:
     canary, actors = Canary.fresh("subject"), Canary.fresh("actor")
     who = replace(subject(canary.text, claims={"secret": canary.text}), token_id=canary.text)

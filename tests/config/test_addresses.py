@@ -273,3 +273,56 @@ def test_a_control_socket_is_a_unix_socket() -> None:
     for text in ("/run/x.sock", "127.0.0.1:80", "unix:x.sock", "unix:/", "http://x"):
         with pytest.raises(ValueError, match="should be"):
             socket_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://api.example.com",
+        "https://api.example.com/",
+        "https://api.example.com:8443/v1/mcp/",
+        "https://api.example.com/a:b@c",
+        "http://127.0.0.1:8080/mcp",
+        "http://localhost:8080/mcp",
+    ],
+)
+def test_identifiers_of_resources(text: str) -> None:
+    assert addresses.resource_url(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api.example.com/a",
+        "http://api.example.com/a",
+        "https://api.example.com/a?b",
+        "https://api.example.com/a?",
+        "https://api.example.com/a#b",
+        "https://user@api.example.com/a",
+        "https://api.example.com//a",
+        "https://api.example.com/a/../b",
+        "https://api.example.com/a/./b",
+        "https://api.example.com/%61",
+        'https://api.example.com/a"b',
+        "https://api.example.com/a\\b",
+        "https://api.example.com/{id}",
+        " https://api.example.com/a",
+        "https://api.example.com/\u00e9",
+        "unix:/run/app.sock",
+        "",
+    ],
+)
+def test_what_identifies_no_resource(text: str) -> None:
+    with pytest.raises(ValueError, match="should"):
+        addresses.resource_url(text)
+
+
+@given(st.text('/.%?#:@a1-~_"\\ {}', max_size=20))
+def test_an_identifier_can_be_quoted_and_read_in_one_way(rest: str) -> None:
+    text = "https://a.example/" + rest
+    try:
+        addresses.resource_url(text)
+    except ValueError:
+        return
+    assert not set('"\\ %?#{}').intersection(text)
+    assert not {"", ".", ".."}.intersection(text.split("/")[3:-1])

@@ -125,6 +125,7 @@ def test_where_there_are_two_a_route_says_which(workshop: Workshop) -> None:
         ("upstream.tls", {"server_name": "a.example"}),
         ("upstream.drop_cookies", True),
         ("preflight", "answer"),
+        ("resource_metadata", {"resource": "https://api.example.com/orders"}),
     ],
 )
 def test_what_is_the_proxys_can_not_be_said_of_a_route(workshop: Workshop, key: str, value: object) -> None:

@@ -46,6 +46,11 @@ def exchanges(outcome: str, per_minute: int) -> Series:
     return {f"token_sidecar_exchanges_total{{{labels}}}": f"0+{per_minute}x1000"}
 
 
+def approvals(outcome: str, per_minute: int) -> Series:
+    labels = f'{POD},approver="desk",route="orders",outcome="{outcome}"'
+    return {f"token_sidecar_approvals_total{{{labels}}}": f"0+{per_minute}x1000"}
+
+
 def lookups(result: str, values: str) -> Series:
     return {f'token_sidecar_cache_lookups_total{{{POD},route="orders",result="{result}"}}': values}
 
@@ -81,6 +86,11 @@ CASES: Final[dict[str, Case]] = {
         exchanges("success", 90) | exchanges("exchange-unavailable", 10),
         # Callers whose token is bad, and a single failure, are no trouble of the server's.
         exchanges("success", 90) | exchanges("invalid-token", 60) | exchanges("exchange-timeout", 1),
+    ),
+    "ApprovalsFailing": Case(
+        approvals("success", 90) | approvals("approval-unavailable", 10),
+        # Whoever says no has answered.
+        approvals("success", 90) | approvals("approval-denied", 60) | approvals("approval-unavailable", 1),
     ),
     "ExchangesSlow": Case(took(90, 100), took(97, 100)),
     "BreakerOpen": Case(
@@ -199,6 +209,7 @@ def exported() -> dict[str, set[str]]:
     metrics = Metrics("0")
     metrics.define(exchanges={"orders": "corp"}, authorization_servers=["corp"], trusted_issuers=["corp"])
     metrics.define_includes({"shop": True})
+    metrics.define_approvals([("desk", "orders")], ["desk"])
     metrics.define_secrets(["/s"])
     metrics.authorization_server_available.labels("corp").set(1)
     metrics.trusted_issuer_available.labels("corp").set(1)

@@ -13,6 +13,7 @@ MODULES: Final = {
     "kustomize": "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1",
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
     "caddy": "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9",
+    "opa": "github.com/open-policy-agent/opa@v1.9.0",
 }
 BUILD_TIMEOUT: Final = 900.0
 #: Checks objects against Kubernetes' own schemas without a cluster; kept apart, since nothing else needs it.

@@ -53,6 +53,7 @@ KINDS: Final[Mapping[Any, str]] = {
     types.UpstreamURL: "URL",
     types.TrustedNetwork: "network",
     types.URLText: "URL",
+    types.ResourceURL: "URL",
     types.ProxyURL: "URL",
     types.HostPattern: "host",
     types.Origin: "origin",

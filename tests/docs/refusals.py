@@ -196,7 +196,7 @@ ABOUT: Final[Mapping[str, About]] = {
         "Whoever is asked for approval of such requests does not answer, or not in a form that can be understood. "
         "Nothing goes on without a yes.",
         (OPERATOR,),
-        "The receipt's `finding` says what failed.",
+        "The receipt's `finding` says what failed, [ApprovalsFailing](runbooks/ApprovalsFailing.md) what to do.",
         (("approvers.NAME", "timeout"), ("approvers.NAME", "authzen"), ("approvers.NAME", "opa")),
         ("receipts",),
     ),

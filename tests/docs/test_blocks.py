@@ -136,7 +136,7 @@ def test_every_command_is_run_or_says_why_not(page: list[Block]) -> None:
 @every_page
 def test_every_other_block_is_of_a_known_kind(page: list[Block]) -> None:
     for block in page:
-        assert block.language in ("yaml", "sh", "text", "python", "diff", "promql", ""), block.place
+        assert block.language in ("yaml", "sh", "text", "python", "diff", "promql", "rego", ""), block.place
         assert block.mark != "fragment" or block.language == "yaml", block.place
 
 

@@ -89,6 +89,13 @@ THREATS: Final[Mapping[str, Mapping[str, Threat]]] = {
         "S52": Threat("frames that are huge, endless or interleaved", "passed on as they come, in bounded memory; only their heads are followed"),
         "S53": Threat("it outlives its token", "it ends with the issued token"),
     },
+    "Approvals": {
+        "S69": Threat("an approver is down, hangs, or answers with something else, and the request goes on", "503; only JSON's own `true` is a yes, and there is no switch"),
+        "S70": Threat("a yes for one request is used for another: other token, agent, path, query, tool, arguments, claimed task or scope", "it is bound to all of them, and by default to the one request"),
+        "S71": Threat("a yes that has ended, or was withdrawn, goes on counting by way of a kept token", "a monotonic clock; nothing got under it is kept longer; a no is never remembered"),
+        "S72": Threat("the approver, or its log, learns a token", "it is told claims and names; what looks like a token in a path or claim is left out"),
+        "S73": Threat("metadata of the upstream, or of ours that is not true, leads a caller to another authorization server", "an upstream's is replaced or removed; ours is held against the route, or the file is refused"),
+    },
     "Signatures": {
         "S54": Threat("`alg: none`, a public key as shared secret", "one list of algorithms per issuer; a key has one algorithm"),
         "S55": Threat("unknown `crit`, `b64: false`, JSON serialization", "401"),

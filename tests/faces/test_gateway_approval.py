@@ -102,6 +102,7 @@ NO_ANSWERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.threat("S69")
 @pytest.mark.parametrize("name", NO_ANSWERS)
 async def test_what_is_no_answer_is_no_yes(name: str, world: MakeWorld, desk: Desk) -> None:
     desk.does(**NO_ANSWERS[name])
@@ -112,6 +113,7 @@ async def test_what_is_no_answer_is_no_yes(name: str, world: MakeWorld, desk: De
     assert (await last(here))["approval"]["decision"] == "unavailable"
 
 
+@pytest.mark.threat("S69")
 async def test_a_desk_that_is_not_there_holds_up_no_other_route(world: MakeWorld, desk: Desk) -> None:
     here = await world(asking(desk, url=f"http://127.0.0.1:{free_port()}"))
     token = here.sts.mint()
@@ -121,6 +123,7 @@ async def test_a_desk_that_is_not_there_holds_up_no_other_route(world: MakeWorld
     assert (answer.status, answer.kind, other.status) == (503, "approval-unavailable", 200)
 
 
+@pytest.mark.threat("S71")
 async def test_it_changes_its_mind(world: MakeWorld, desk: Desk) -> None:
     here = await world(asking(desk))
     token = here.sts.mint()
@@ -133,6 +136,7 @@ async def test_it_changes_its_mind(world: MakeWorld, desk: Desk) -> None:
     assert len(here.gateway.app.exchanger.cache) == 0
 
 
+@pytest.mark.threat("S70")
 async def test_a_yes_counts_for_what_it_was_given_for(world: MakeWorld, desk: Desk) -> None:
     here = await world(asking(desk, "{by: desk, max_age: 5m, reason_header: X-Task}"))
     token, other = here.sts.mint(), here.sts.mint()
@@ -166,6 +170,7 @@ async def test_without_a_good_token_nobody_is_asked(world: MakeWorld, desk: Desk
     assert desk.recorded == b""
 
 
+@pytest.mark.threat("S72")
 async def test_the_desk_never_sees_a_token(world: MakeWorld, desk: Desk) -> None:
     canary = Canary.fresh("claim")
     here = await world(asking(desk, "{by: desk, reason_header: X-Task}"))
@@ -194,6 +199,7 @@ async def test_many_at_once_are_one_question(world: MakeWorld, desk: Desk) -> No
     assert (len(desk.asked), here.sts.exchanges) == (1, 1)
 
 
+@pytest.mark.threat("S70")
 async def test_everybody_gets_the_answer_to_his_own_question(world: MakeWorld, desk: Desk) -> None:
     """Whatever waits for whom: the receipts name, for every request, the yes that was given for it."""
     here = await world(asking(desk))

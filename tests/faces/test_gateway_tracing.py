@@ -5,6 +5,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sidecar.observe.traceparent import read
 from tests.faces.conftest import CONFIG, MakeWorld, World
+from tests.oauth.peers import raw_peer, reply
 from tests.support.canary import Canary, search
 from tests.support.collector import Collector, collector, told
 from tests.support.gateway import get
@@ -15,9 +16,9 @@ SAMPLED = f"traceparent: 00-{TRACE}-{PARENT}-01".encode()
 NOT_SAMPLED = f"traceparent: 00-{TRACE}-{PARENT}-00".encode()
 
 
-async def traced(world: MakeWorld, sink: Collector, ratio: float = 0.0) -> World:
+async def traced(world: MakeWorld, sink: Collector, ratio: float = 0.0, config: str = CONFIG) -> World:
     tracing = f"tracing: {{otlp_endpoint: 'http://127.0.0.1:{sink.port}', sample_ratio: {ratio}}}"
-    return await world(CONFIG.replace("'127.0.0.1:0'}", f"'127.0.0.1:0', {tracing}}}"))
+    return await world(config.replace("'127.0.0.1:0'}", f"'127.0.0.1:0', {tracing}}}"))
 
 
 def by_name(spans: list[Span]) -> dict[str, Span]:
@@ -139,3 +140,17 @@ async def test_the_last_spans_are_sent_when_the_gateway_ends(world: MakeWorld) -
         assert (await it.gateway.ask(get("/healthz"))).status == 200
         await it.gateway.app.close()
         assert {span.name for span in sink.spans} == {"GET health", "match", "upstream"}
+
+
+async def test_an_approval_is_a_step(world: MakeWorld) -> None:
+    async with collector() as sink, raw_peer(reply(200, {"result": True})) as peer:
+        approvers = f"approvers: {{desk: {{opa: {{url: 'http://127.0.0.1:{peer.port}/v1/data/a'}}}}}}\n"
+        config = approvers + CONFIG.replace("  - name: health", "    approval: {by: desk}\n  - name: health")
+        it = await traced(world, sink, config=config)
+        assert (await it.gateway.ask(get("/orders/1", SAMPLED, token=it.sts.mint()))).status == 200
+        spans = by_name(await sink.trace())
+        assert spans.keys() == {"GET orders", "match", "verify", "approve", "exchange", "upstream"}
+        order = [spans[name].start_time_unix_nano for name in ("verify", "approve", "exchange", "upstream")]
+        assert order == sorted(order)
+        # Whom the request is traced by is no business of the approver's.
+        assert peer.seen[0].value("traceparent") is None

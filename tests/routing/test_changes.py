@@ -9,6 +9,7 @@ import pytest
 from sidecar.model.actors import ActorPattern
 from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.mcp import MCP, Rule
+from sidecar.model.resource_metadata import ResourceMetadata
 from sidecar.model.route import (
     TLS,
     Cors,
@@ -173,6 +174,18 @@ def test_another_approver_is_neither_stricter_nor_laxer() -> None:
     assert changes(with_approval(), with_approval(by="opa")) == [Change("approval", "desk", "opa")]
     asking = with_approval(reason_header="x-task")
     assert changes(with_approval(), asking) == [Change("approval.reason_header", None, "x-task")]
+
+
+def test_what_callers_are_told_counts() -> None:
+    one, other = (
+        replace(ORDERS, resource_metadata=ResourceMetadata("https://a.example/orders", ("https://i",), scopes))
+        for scopes in (("a", "b"), ("b", "c"))
+    )
+    assert changes(ORDERS, one) == [
+        Change("resource_metadata", None, "https://a.example/orders"),
+        Change("resource_metadata.scopes_supported", (), ("a", "b")),
+    ]
+    assert changes(one, other) == [Change("resource_metadata.scopes_supported", ("a", "b"), ("b", "c"))]
 
 
 def test_an_order_that_means_nothing_is_no_change() -> None:

@@ -29,6 +29,7 @@ from sidecar.config.schema.types import (
     Origin,
     PathPrefix,
     PositiveDuration,
+    ResourceURL,
     RouteName,
     Scope,
     Size,
@@ -165,6 +166,16 @@ class Cors(Section):
 
 
 @section
+class ResourceMetadata(Section):
+    """What callers are told of the tokens that the route takes (RFC 9728)."""
+
+    resource: ResourceURL = key("Its identifier: the URL by which callers reach it; the metadata is served below it.")
+    scopes_supported: Many[Scope] | None = key(
+        "Scopes that callers may need; left out: subject.require_scope.", default=None
+    )
+
+
+@section
 class Route(Section):
     """One route."""
 
@@ -182,4 +193,7 @@ class Route(Section):
         "What becomes of a CORS preflight; refuse by default, forward with exchange: none.", default=None
     )
     cors: Cors | None = key("Which web pages may call it; needed to answer preflights.", default=None)
+    resource_metadata: ResourceMetadata | None = key(
+        "Metadata served by the gateway, and named in its challenges.", default=None
+    )
     accept: AcceptedInRoute = key("Findings of sidecar check that are meant, each with the reason why.", default={})

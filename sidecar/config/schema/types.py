@@ -98,6 +98,7 @@ ControlSocket = Annotated[addresses.Address, Read(_read(addresses.socket_address
 Listen = Annotated[addresses.Address, Read(_read(addresses.listen_address)), _TEXT]
 UpstreamURL = Annotated[addresses.URL, Read(_read(addresses.upstream_url)), _TEXT]
 TrustedNetwork = Annotated[addresses.Network, Read(addresses.network), _TEXT]
+ResourceURL = Annotated[str, Check(addresses.resource_url)]
 URLText = Annotated[str, Check(addresses.url_text)]
 ProxyURL = Annotated[str, Check(addresses.proxy_url)]
 HostPattern = Annotated[str, Check(addresses.host_pattern)]
