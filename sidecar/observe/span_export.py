@@ -87,8 +87,7 @@ class SpanExporter:
         if self._task is not None:
             await asyncio.wait((self._task,), timeout=timeout)
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         if left := len(self._waiting) + len(self._batch):
             self._waiting.clear()
             self._batch = []

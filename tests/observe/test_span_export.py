@@ -145,6 +145,20 @@ async def test_an_end_waits_for_no_collector() -> None:
     assert sink.counted == {"dropped": 3}
 
 
+async def test_an_end_comes_whatever_became_of_the_sending() -> None:
+    counted: Counter[str] = Counter()
+
+    async def broken(_: bytes) -> Delivery:
+        raise RuntimeError("a bug")
+
+    exporter = SpanExporter(broken, {}, lambda outcome, number: counted.update({outcome: number}), gather=0.001)
+    exporter.offer([span()])
+    await asyncio.sleep(0.05)
+    exporter.offer([span()])
+    await exporter.close(BOUND)
+    assert counted == {"dropped": 2}
+
+
 async def test_without_spans_nothing_is_begun() -> None:
     sink = Sink()
     async with exporting(sink):
