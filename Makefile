@@ -30,6 +30,10 @@ demo: $(VENV)/.run  ## tell the whole story on loopback and stay up; ARGS=--once
 test: $(VENV)/.dev  ## run the tests; ARGS are pytest's
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## judge what reads bytes of strangers with very many generated inputs; ARGS are pytest's
+	$(BIN)/python -m pytest -m fuzz --hypothesis-profile fuzz $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 # Deadlines and slowness are assertions about time, and these machines are shared.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fuzz", settings.get_profile("tests"), max_examples=10_000)
 settings.load_profile("tests")
 
 

@@ -172,6 +172,7 @@ def test_json_is_read_as_json(tree: object, indent: int | None) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(alphabet=":-[]{}&*!|>'\"%@`,?# \n\tab0", max_size=60).map(str.encode))
+@pytest.mark.fuzz
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     for problem in complaints(data):
         assert problem.startswith("f:")

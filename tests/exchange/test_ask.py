@@ -147,6 +147,7 @@ def test_what_is_remembered_of_subjects_is_bounded_and_survives_their_end() -> N
 
 @given(st.lists(st.text("ab", min_size=1, max_size=3), min_size=2, max_size=4, unique=True))
 @pytest.mark.threat("S13")
+@pytest.mark.fuzz
 def test_no_splitting_of_the_same_text_shares_a_key(parts: list[str]) -> None:
     text = "".join(parts)
     keys: dict[bytes, tuple[str, ...]] = {}
@@ -163,6 +164,7 @@ def test_no_splitting_of_the_same_text_shares_a_key(parts: list[str]) -> None:
     second=st.tuples(st.text("a=&,\0 ", max_size=4), st.text("a=&,\0 ", max_size=4)),
 )
 @pytest.mark.threat("S13")
+@pytest.mark.fuzz
 def test_delimiters_in_any_field_share_no_key(first: tuple[str, str], second: tuple[str, str]) -> None:
     def key(pair: tuple[str, str]) -> bytes:
         return asker({**SERVER, "server": pair[0], "endpoint": pair[1]}).ask(subject(), None).key

@@ -385,6 +385,7 @@ _VALUES = st.sampled_from(
 
 @given(st.lists(st.tuples(_NAMES, _VALUES), max_size=8), st.booleans())
 @pytest.mark.threat("S7")
+@pytest.mark.fuzz
 def test_whatever_came_the_upstream_gets_one_credential_and_one_of_each_of_ours(
     came: list[Field], trusted_peer: bool
 ) -> None:

@@ -324,6 +324,7 @@ _PARSED = st.builds(
 @example(Parsed(method="POST", raw_headers=(HOST, LENGTH)))
 @example(Parsed(method="POST", raw_headers=(HOST, CHUNKED, (b"Connection", b"upgrade"), (b"Upgrade", b"h2c"))))
 @pytest.mark.threat("S31")
+@pytest.mark.fuzz
 def test_what_is_accepted_is_one_message_to_another_reader(message: Parsed) -> None:
     try:
         head = accept(message, HTTP, peer=None, guarded=GUARDED, own_via=VIA)

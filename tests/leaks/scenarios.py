@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sidecar.exchange.dialects.errors import DEFAULT_ERRORS
+from tests.leaks.over_time import OVER_TIME
 from tests.leaks.sockets import SOCKETS
 from tests.leaks.stage import Stage
 from tests.leaks.subjects import SUBJECTS
@@ -380,6 +381,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     **_upstream(),
     **SUBJECTS,
     **SOCKETS,
+    **OVER_TIME,
     "a token in many fields": token_in_many_fields,
     "the caller leaves: exchange": caller_leaves_exchange,
     "the caller leaves: upload": caller_leaves_upload,

@@ -27,7 +27,10 @@ KEY = "{method: private_key_jwt, client_id: gateway, key_file: gateway.pem, algo
 
 #: ISSUER, PORT, TOKENS, DOWN and AUTH are replaced.
 CONFIG = """
-gateway: {listen: '127.0.0.1:0', trusted_proxies: [127.0.0.1], max_header_bytes: 16KiB}
+gateway: {listen: '127.0.0.1:0', trusted_proxies: [127.0.0.1], max_header_bytes: 16KiB,
+  drain: {delay: 0s, grace: 100ms}}
+approvers:
+  desk: {opa: {url: 'http://127.0.0.1:TOKENS/approve'}}
 trusted_issuers:
   corp: {issuer: ISSUER, audience: [orders-gateway]}
   far: {issuer: 'https://far.example', audience: [orders-gateway], jwks_uri: 'http://127.0.0.1:DOWN/jwks'}
@@ -69,6 +72,12 @@ routes:
   - {name: sockets, match: {path_prefix: /sockets}, subject: {issuers: [corp]},
      upstream: {url: 'http://127.0.0.1:PORT', websocket: true, websocket_max_lifetime: 50ms},
      exchange: {authorization_server: corp, audience: [orders-api]}}
+  - {name: approved, match: {path_prefix: /approved}, upstream: {url: 'http://127.0.0.1:PORT'},
+     subject: {issuers: [corp]}, approval: {by: desk, max_age: 0s, bind: [path], reason_header: X-Task},
+     exchange: {authorization_server: corp, audience: [orders-api]}}
+  - {name: tools, match: {path: /tools}, upstream: {url: 'http://127.0.0.1:PORT'},
+     subject: {issuers: [corp]}, mcp: {tools: {search: {}, file_*: {}}},
+     exchange: {authorization_server: corp, audience: [orders-api]}}
   - {name: public, match: {path_prefix: /public}, upstream: {url: 'http://127.0.0.1:PORT'}, exchange: none}
 """
 
@@ -78,14 +87,20 @@ def deciding(form: str) -> str:
     config = CONFIG.replace(
         "gateway: {listen: '127.0.0.1:0', ", f"decision: {{listen: '127.0.0.1:0', form: {form}}}\ngateway: {{"
     )
-    return re.sub(r"  - \{name: (?:tight|sockets),.*?\n(?=  - \{name)", "", config, flags=re.DOTALL)
+    return re.sub(r"  - \{name: (?:tight|sockets|tools),.*?\n(?=  - \{name)", "", config, flags=re.DOTALL)
 
 
 class Stage:
     """What a scenario may use. Every token it mints is a secret that must not be found again."""
 
     def __init__(
-        self, gateway: RunningGateway, sts: RunningSts, upstream: Upstream, server: ScriptedServer, evidence: Evidence
+        self,
+        gateway: RunningGateway,
+        sts: RunningSts,
+        upstream: Upstream,
+        server: ScriptedServer,
+        evidence: Evidence,
+        patch: pytest.MonkeyPatch,
     ) -> None:
         self.gateway = gateway
         self.sts = sts
@@ -97,6 +112,7 @@ class Stage:
         self.decisions: list[Decision] = []
         self.actor = ""
         self.form: str | None = None
+        self.patch = patch
 
     def mint(self, *args: Any, **claims: Any) -> str:
         """A subject token."""
@@ -202,7 +218,7 @@ async def staged(
         )
         text = text.replace("TOKENS", str(server.port)).replace("DOWN", "1")
         gateway = await stack.enter_async_context(running_gateway(folder, text))
-        stage = Stage(gateway, sts, upstream, server, evidence)
+        stage = Stage(gateway, sts, upstream, server, evidence, monkeypatch)
         stage.actor = actor
         stage.form = form
         server.reply = granted(stage.issue())

@@ -574,6 +574,7 @@ def test_no_endpoint(url: object) -> None:
 
 
 @given(st.text(max_size=60))
+@pytest.mark.fuzz
 def test_no_text_raises(text: str) -> None:
     assert not is_endpoint(f"https://example.com/#{text}")
     is_endpoint(f"https://{text}")

@@ -297,11 +297,13 @@ def test_an_ecdsa_signature_has_its_size(size: int) -> None:
 
 
 @given(st.text())
+@pytest.mark.fuzz
 def test_no_text_breaks_anything(text: str) -> None:
     refused(text)
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=80))
+@pytest.mark.fuzz
 def test_no_bytes_break_anything(head: bytes, claims: bytes, signature: bytes) -> None:
     refused(f"{encode(head)}.{encode(claims)}.{encode(signature)}")
 
@@ -314,6 +316,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x5c", "jku"]), json_values))
+@pytest.mark.fuzz
 def test_no_header_breaks_anything_or_verifies_another_key(head: dict[str, Any]) -> None:
     refused(signed(head | {"alg": "RS256", "kid": "rsa"}, key=OTHER_RSA))
     refused(signed(head, key=OTHER_RSA))

@@ -326,6 +326,7 @@ def _rest_fits(match: Match, head: RequestHead) -> bool:
 
 @settings(deadline=None)
 @given(ROUTES, heads(st.sampled_from([b"a", b"b", b"c"]), 4), st.booleans())
+@pytest.mark.fuzz
 def test_a_table_finds_what_looking_at_every_route_finds(matches: list[Match], head: RequestHead, slash: bool) -> None:
     routes = without_conflicts(matches)
     path = head.path + b"/" if slash else head.path
@@ -351,6 +352,7 @@ def _decoder(path: bytes) -> bytes:
 @settings(deadline=None)
 @given(ROUTES, heads(ODD, 3))
 @pytest.mark.threat("S20")
+@pytest.mark.fuzz
 def test_a_relaxed_path_never_gets_round_a_route(matches: list[Match], head: RequestHead) -> None:
     routes = without_conflicts(matches)
     served = serve(Table(routes), head)

@@ -137,6 +137,7 @@ def test_what_was_encoded_is_decoded_however_it_arrives(chunks: list[bytes], dat
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1), st.data())
+@pytest.mark.fuzz
 def test_a_cut_body_is_never_complete(chunks: list[bytes], data: st.DataObject) -> None:
     wire = b"".join(encode_chunk(chunk) for chunk in chunks) + LAST_CHUNK
     decoder = ChunkedDecoder()
@@ -147,6 +148,7 @@ def test_a_cut_body_is_never_complete(chunks: list[bytes], data: st.DataObject) 
 
 
 @given(st.binary(max_size=60), st.integers(0, 60))
+@pytest.mark.fuzz
 def test_any_bytes_either_fail_or_read_the_same_in_two_pieces(wire: bytes, cut: int) -> None:
     def outcome(*pieces: bytes) -> tuple[bytes, bool] | None:
         decoder = ChunkedDecoder()

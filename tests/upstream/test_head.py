@@ -143,6 +143,7 @@ def test_a_bare_line_feed_is_seen_in_a_later_piece() -> None:
 
 
 @given(st.lists(st.integers(0, len(HEAD + HEAD)), max_size=8), st.binary(max_size=9))
+@pytest.mark.fuzz
 def test_it_does_not_matter_how_the_bytes_arrive(cuts: list[int], rest: bytes) -> None:
     wire = HEAD + rest
     reader = HeadReader()
@@ -168,6 +169,7 @@ _WORDS = st.binary(max_size=9).map(lambda value: bytes(byte for byte in value if
 
 
 @given(st.lists(st.tuples(_NAMES, _WORDS, st.sampled_from([b"", b" ", b"\t", b" : "]), _WORDS), max_size=9))
+@pytest.mark.fuzz
 def test_fields_come_apart_as_the_parser_of_the_way_in_takes_them(
     parts: list[tuple[bytes, bytes, bytes, bytes]],
 ) -> None:

@@ -92,6 +92,7 @@ def test_what_is_written_is_read_the_same(challenges: tuple[Challenge, ...]) -> 
 @example(b'"' * 5000)
 @example(b"a " * 5000)
 @example(b'Bearer a="' + b"\\" * 5001)
+@pytest.mark.fuzz
 def test_any_bytes_are_read_or_refused_and_then_read_the_same_again(value: bytes) -> None:
     try:
         challenges = parse(value)

@@ -27,6 +27,7 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
 
 @given(frames, st.lists(st.integers(0, 1 << 20), max_size=20))
 @pytest.mark.threat("S52")
+@pytest.mark.fuzz
 def test_every_boundary_is_found_however_the_bytes_come(some: list[bytes], places: list[int]) -> None:
     boundaries, position = {0}, 0
     for one in some:

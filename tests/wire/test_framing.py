@@ -147,6 +147,7 @@ LINES = st.one_of(
 
 
 @given(st.lists(LINES, max_size=4), st.sampled_from([200, 204, 304, 404]), st.sampled_from([(1, 0), (1, 1)]))
+@pytest.mark.fuzz
 def test_a_framing_is_only_taken_from_one_clear_field(fields: Fields, status: int, version: tuple[int, int]) -> None:
     lengths = [value for name, value in fields if name.lower() == b"content-length"]
     codings = [value for name, value in fields if name.lower() == b"transfer-encoding"]

@@ -184,6 +184,7 @@ HOSTILE = st.text(alphabet="aZ0159.-_:[]@/%=xX*", max_size=12).map(str.encode)
 
 @settings(deadline=None)
 @given(HOSTILE | st.binary(max_size=12) | st.ip_addresses(v=6).map(lambda address: f"[{address}]".encode()))
+@pytest.mark.fuzz
 def test_a_host_is_read_the_same_again_and_has_nothing_but_a_host(authority: bytes) -> None:
     try:
         host = host_of(authority)

@@ -109,6 +109,7 @@ def test_refused_targets(target: bytes, why: str) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=20) | st.text(alphabet="/?#%a4:@.\\ [http", max_size=20).map(str.encode))
+@pytest.mark.fuzz
 def test_the_parts_make_up_the_target_and_hold_only_what_they_may(target: bytes) -> None:
     try:
         parts = split(target)
@@ -295,6 +296,7 @@ def tomcat_reading(path: bytes) -> bytes:
 @given(PATHS)
 @example(b"/a/b")
 @pytest.mark.threat("S20")
+@pytest.mark.fuzz
 def test_other_normalisers_agree_with_an_accepted_path(path: bytes) -> None:
     try:
         same_as, features = canonical(path)
@@ -312,6 +314,7 @@ def test_other_normalisers_agree_with_an_accepted_path(path: bytes) -> None:
 @example(b"/a;x%2Fb")
 @example(b"/;x%2F/a//b%2F")
 @pytest.mark.threat("S20")
+@pytest.mark.fuzz
 def test_no_normaliser_climbs_in_an_accepted_path_whatever_it_has(path: bytes) -> None:
     """Both take every reading to where it says: no step is undone, only slashes are merged."""
     try:
@@ -341,6 +344,7 @@ def test_a_canonical_path_is_its_own(path: bytes) -> None:
 
 @settings(deadline=None)
 @given(PATHS)
+@pytest.mark.fuzz
 def test_every_feature_of_a_path_is_found(path: bytes) -> None:
     try:
         _, features = canonical(path)
