@@ -61,7 +61,7 @@ bench: $(VENV)/.dev  ## measure beside Envoy, nginx and an aiohttp relay; ARGS=-
 
 .PHONY: reliability
 reliability: $(VENV)/.dev  ## hold every promise of docs/reliability.md in full, and write its figures; takes an hour
-	RELIABILITY=long $(BIN)/python -m pytest -m reliability -rA tests/reliability
+	RELIABILITY=long $(BIN)/python -m pytest -m reliability -rA tests/reliability tests/attacks
 	$(BIN)/python -m tests.docs.generate
 
 .PHONY: soak
