@@ -16,6 +16,6 @@ class Operation:
     arguments: JSON values by name, only those that the route names; not to be changed.
     """
 
-    method: str
-    tool: str | None = None
+    method: str = field(repr=False)
+    tool: str | None = field(default=None, repr=False)
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -77,7 +77,9 @@ class Journal:
         status: what the caller was answered; None where a proxy forwards it, which does not tell.
         """
         grant = decision.grant
-        occasion = self._occasion(request, decision.route, operation=decision.operation)
+        # A head that was forwarded holds no token; of the body nobody has said so.
+        tokens = decision.left_behind if decision.operation is not None else ()
+        occasion = self._occasion(request, decision.route, tokens, decision.operation)
         if grant is None:
             self.receipts.use(Receipt(occasion, status=status, duration=duration))
         else:

@@ -126,10 +126,45 @@ async def decided(stage: Stage) -> None:
         assert b"HTTP/1.1 4" in answer, answer
 
 
+async def tools(stage: Stage) -> None:
+    """A tool server's messages hold the token wherever a client could put it; what is refused is refused unrepeated."""
+    token = stage.mint()
+
+    def post(message: object, *fields: bytes) -> bytes:
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        framing = b"Content-Length: %d" % len(body)
+        head = get("/tools", b"Content-Type: application/json", framing, *fields, token=token, method="POST")
+        return head + body
+
+    def call(name: str, **more: object) -> dict[str, object]:
+        return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, **more}}
+
+    assert b" 200 " in await stage.send(post(call("search")))
+    for message in (
+        call(token),
+        call(f"search{token}"),
+        call("search") | {"method": token},
+        call("search") | {"jsonrpc": token},
+        call("search") | {"params": token},
+        call("search") | {"params": {"name": [token]}},
+        [call(token)],
+        token,
+        token.encode(),
+        b'{"jsonrpc":"2.0","method":"%b","method":"%b"}' % (token.encode(), token.encode()),
+    ):
+        assert b"HTTP/1.1 4" in await stage.send(post(message)), message
+    named = token.rpartition(".")[2]  # the whole of it is no name
+    assert b" 200 " in await stage.send(post(call(f"file_{named}", path=token)))
+    stage.upstream.bytes.clear()  # bodies are not read, so it passed in that one
+    for name in (b"Mcp-Name: ", b"Mcp-Method: ", b"Origin: https://"):
+        assert b"HTTP/1.1 4" in await stage.send(post(call("search"), name + token.encode()))
+
+
 OVER_TIME: Mapping[str, Scenario] = {
     "a replay": replayed,
     "a reload": reloaded,
     "a drain": drained,
     "an approver": approved,
     "a proxy asks": decided,
+    "a tool server's messages": tools,
 }
