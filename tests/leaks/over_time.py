@@ -1,4 +1,4 @@
-"""What happens around requests: replays, reloads, drains; approvers and proxies that ask; and secrets in all of it."""
+"""What happens around requests: replays, reloads, drains, approvers, tools; and secrets in all of it."""
 
 import asyncio
 import json
@@ -8,7 +8,6 @@ from sidecar.config.load import load
 from sidecar.config.problems import ConfigError
 from tests.leaks.stage import Stage
 from tests.support.gateway import Seen, get, ok
-from tests.support.questions import FORWARDED, question
 from tests.support.scripted import Asked, granted, replied
 
 Scenario = Callable[[Stage], Awaitable[None]]
@@ -108,24 +107,6 @@ async def approved(stage: Stage) -> None:
     assert b"approval-unavailable" in await stage.get("/approved/3")
 
 
-async def decided(stage: Stage) -> None:
-    """A proxy asks: the answer holds the issued token in one field, a refusal none."""
-    token = stage.mint()
-    assert b" 200 " in await stage.send(question(FORWARDED, "/decided/1", token=token), "decision")
-    allowed = stage.answers.pop()
-    stage.answers.append(allowed.replace(b"\r\nAuthorization: Bearer " + stage.issued[0].encode() + b"\r\n", b"\r\n"))
-    for asked in (
-        question(FORWARDED, f"/decided/{token}", token=token),
-        question(FORWARDED, "/decided/1", f"X: {token}".encode(), token=token),
-        question(FORWARDED, "/decided/1", b"X-Original-URI: /" + token.encode(), token=token),
-        question(FORWARDED, "/nothing", token=token),
-        question(FORWARDED, "/decided/1", token=stage.mint(lifetime=-60)),
-        get("/decided/1", token=token),
-    ):
-        answer = await stage.send(asked, "decision")
-        assert b"HTTP/1.1 4" in answer, answer
-
-
 async def tools(stage: Stage) -> None:
     """A tool server's messages hold the token wherever a client could put it; what is refused is refused unrepeated."""
     token = stage.mint()
@@ -165,6 +146,5 @@ OVER_TIME: Mapping[str, Scenario] = {
     "a reload": reloaded,
     "a drain": drained,
     "an approver": approved,
-    "a proxy asks": decided,
     "a tool server's messages": tools,
 }
