@@ -26,6 +26,14 @@ $(VENV)/.dev: $(VENV)/.run tests/requirements.lock
 demo: $(VENV)/.run  ## tell the whole story on loopback and stay up; ARGS=--once ends by itself
 	$(BIN)/sidecar demo $(ARGS)
 
+$(VENV)/.agents: $(VENV)/.run tests/requirements-agents.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements-agents.lock
+	@touch $@
+
+.PHONY: demo-agents
+demo-agents: $(VENV)/.agents  ## how far agents get with what a person allowed; ARGS=--once ends by itself
+	$(BIN)/sidecar demo --agents $(ARGS)
+
 .PHONY: test
 test: $(VENV)/.dev  ## run the tests; ARGS are pytest's
 	$(BIN)/python -m pytest $(ARGS)
@@ -90,6 +98,7 @@ lock: $(VENV)/.dev  ## resolve the lock files anew
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group build -o tests/requirements-build.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group release -o tests/requirements-release.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev -c requirements.lock -o tests/requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group agents -c requirements.lock -c tests/requirements.lock -o tests/requirements-agents.lock
 
 .PHONY: clean
 clean:  ## remove .venv and everything that was built

@@ -6,8 +6,13 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+from sidecar.demo.agents import stage as agents_stage
+from sidecar.demo.agents import story as agents_story
+from sidecar.demo.agents import tries as agents_tries
 from sidecar.demo.caller import StageError
 from sidecar.demo.example import FILE_PORTS, FREE_PORTS, Ports, example_file
 from sidecar.demo.listening import CannotStart
@@ -21,6 +26,7 @@ from sidecar.observe import logs
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--once", action="store_true", help="end after the story instead of staying up")
+    parser.add_argument("--agents", action="store_true", help="the demo of governed delegation instead")
     parser.add_argument("--free-ports", action="store_true", help="let the system choose the ports, not the file")
 
 
@@ -28,26 +34,53 @@ def run(arguments: argparse.Namespace) -> int:
     """Tell the story. 0 where all was as told, 1 where something was not, 2 where it can't begin."""
     logs.configure("WARNING")
     show = Show(sys.stdout, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    stay = not arguments.once
+    if arguments.agents:
+        return asyncio.run(perform_agents(show, stay=stay))
     ports = FREE_PORTS if arguments.free_ports else FILE_PORTS
-    return asyncio.run(perform(show, example_file(), ports, stay=not arguments.once))
+    return asyncio.run(perform(show, example_file(), ports, stay=stay))
 
 
 async def perform(show: Show, example: Path, ports: Ports, *, stay: bool) -> int:
-    """Set the stage, tell the story, and stay up if wanted until SIGINT or SIGTERM; return the exit status.
+    """Tell how a token changes hands, and stay up if wanted until SIGINT or SIGTERM; return the exit status.
 
     A signal before the story's end gives 1.
     """
+
+    async def play(stack: AsyncExitStack) -> tuple[bool, Sequence[str]]:
+        stage = await stack.enter_async_context(open_stage(example, ports))
+        return await tell(stage, show), tries(stage, _this_program())
+
+    return await _performed(play, show, stay=stay)
+
+
+async def perform_agents(show: Show, *, stay: bool) -> int:
+    """Tell how far agents get with what a person allowed; otherwise like ``perform``."""
+
+    async def play(stack: AsyncExitStack) -> tuple[bool, Sequence[str]]:
+        stage = await stack.enter_async_context(agents_stage.open_stage())
+        return await agents_story.tell(stage, show), agents_tries.tries(stage, _this_program())
+
+    return await _performed(play, show, stay=stay)
+
+
+Play = Callable[[AsyncExitStack], Awaitable[tuple[bool, Sequence[str]]]]
+
+
+async def _performed(play: Play, show: Show, *, stay: bool) -> int:
+    """play: tells its story on a stage that stays as long as the stack; whether all was as told, and lines to try."""
     if (task := asyncio.current_task()) is not None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     status = 1
     try:
-        async with open_stage(example, ports) as stage:
-            status = 0 if await tell(stage, show) else 1
-            show.title("All of it was as told." if status == 0 else "Not all of it was as told: look for NO above.")
+        async with AsyncExitStack() as stack:
+            as_told, lines = await play(stack)
+            status = 0 if as_told else 1
+            show.title("All of it was as told." if as_told else "Not all of it was as told: look for NO above.")
             if stay:
                 show.text("Everything stays up. Lines to try in another terminal:")
-                show.lines(*tries(stage, _this_program()))
+                show.lines(*lines)
                 show.text("Ctrl-C ends it, and removes its folder.")
                 await asyncio.Event().wait()
     except (CannotStart, StageError) as error:

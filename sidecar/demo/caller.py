@@ -71,6 +71,18 @@ async def get(session: ClientSession, url: str, token: HeldToken | None = None) 
         raise StageError(f"no answer from {_origin(url)}") from None
 
 
+async def post(
+    session: ClientSession, url: str, token: HeldToken, members: Mapping[str, Any], headers: Mapping[str, str]
+) -> Answer:
+    """Send a JSON object. StageError: no answer."""
+    sent = {"Authorization": f"Bearer {token.text}", **headers}
+    try:
+        async with session.post(url, json=members, headers=sent, allow_redirects=False) as response:
+            return _answer(response.status, await response.text())
+    except (ClientError, TimeoutError, OSError, ValueError):
+        raise StageError(f"no answer from {_origin(url)}") from None
+
+
 async def client_credentials(
     session: ClientSession, token_endpoint: str, client_id: str, secret: str, audience: str
 ) -> HeldToken:

@@ -24,8 +24,8 @@ RENEW_AFTER: Final = OWN_LIFETIME / 4  # seconds: two failures in a row leave a 
 
 def put_secrets(folder: Path, secrets: Secrets) -> None:
     """Write the secrets that programs read from files: the gateway's, and alice's for those who type commands."""
-    _put(folder / ALICE_SECRET, secrets.alice)
-    _put(folder / GATEWAY_SECRET, secrets.gateway)
+    put_secret(folder, ALICE_SECRET, secrets.alice)
+    put_secret(folder, GATEWAY_SECRET, secrets.gateway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class AgentToken:
         token = await client_credentials(
             self.session, self.config.token_endpoint, AGENT, self.secrets.agent, self.config.issuer
         )
-        _put(self.folder / AGENT_TOKEN, token.text)
+        put_secret(self.folder, AGENT_TOKEN, token.text)
 
     async def keep(self, every: float = RENEW_AFTER) -> None:
         """Renew it for ever, each time after so many seconds: long before it expires."""
@@ -52,8 +52,9 @@ class AgentToken:
                 await self.renew()
 
 
-def _put(path: Path, text: str) -> None:
+def put_secret(folder: Path, name: str, text: str) -> None:
     """Write a file that only its owner can read, whole at any moment."""
+    path = folder / name
     new = path.with_suffix(".new")
     new.touch(mode=0o600)
     new.write_text(text)

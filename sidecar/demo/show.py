@@ -48,7 +48,8 @@ class Show:
     def claims(self, columns: Mapping[str, Mapping[str, Any]]) -> None:
         """Show what tokens say, side by side, each under its name."""
         told = [_told(claims) for claims in columns.values()]
-        self.table(["", *columns], [[name, *(each[name] for each in told)] for name in told[0]])
+        names = [name for name in told[0] if name != "acr" or any(each[name] != "-" for each in told)]
+        self.table(["", *columns], [[name, *(each[name] for each in told)] for name in names])
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table."""
@@ -90,6 +91,19 @@ class Show:
         print(*lines, sep="\n", file=self._out, flush=True)
 
 
+def folded(text: str) -> list[str]:
+    """Return a text's lines, long ones broken; what is broken off keeps the indentation."""
+    return [part for line in text.splitlines() for part in _folded_line(line)]
+
+
+def _folded_line(line: str) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()))
+    width = WIDTH - len(_INDENT)
+    return textwrap.wrap(
+        line, width, subsequent_indent=f"{indent}  ", break_on_hyphens=False, break_long_words=False
+    ) or [""]
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     """The text in lines; what is to be copied, such as a path, is never broken."""
     return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
@@ -99,7 +113,7 @@ def _told(claims: Mapping[str, Any]) -> dict[str, str]:
     """The claims that matter here, in the order in which they are best read."""
     issued_at, expires = claims.get("iat"), claims.get("exp")
     lifetime = f"{expires - issued_at} s" if isinstance(issued_at, int) and isinstance(expires, int) else "-"
-    told = {name: _text(claims.get(name)) for name in ("sub", "act", "aud", "scope")}
+    told = {name: _text(claims.get(name)) for name in ("sub", "act", "aud", "scope", "acr")}
     return {**told, "lifetime": lifetime, "jti": _text(claims.get("jti"))}
 
 
@@ -109,6 +123,8 @@ def _text(value: object) -> str:
             return "-"
         case list():
             return ", ".join(map(str, value))
+        case {"sub": str(sub), "act": inner}:
+            return f"{sub} < {_text(inner)}"
         case {"sub": str(sub)}:
             return sub
         case _:

@@ -115,7 +115,7 @@ async def open_stage(example: Path, ports: Ports, environ: Mapping[str, str] = o
         stack.callback(renewing.cancel)
 
         file = example if ports == FILE_PORTS else _copied(example, folder, listening.ports)
-        app = await _gateway(file, {**environ, "DEMO_DIR": str(folder)}, stack)
+        app = await open_gateway(file, {**environ, "DEMO_DIR": str(folder)}, stack)
         gateway, admin = (f"http://{LOOPBACK}:{app.addresses[name].port}" for name in ("default", "admin"))
         caller = Caller(
             session,
@@ -145,8 +145,8 @@ def _copied(example: Path, folder: Path, ports: Ports) -> Path:
     return copy
 
 
-async def _gateway(file: Path, environ: Mapping[str, str], stack: AsyncExitStack) -> App:
-    """Start the gateway as ``sidecar run`` does, and have it closed at the end."""
+async def open_gateway(file: Path, environ: Mapping[str, str], stack: AsyncExitStack) -> App:
+    """Start a gateway as ``sidecar run`` does, and have it closed with the stack. CannotStart: the file, or a port."""
     try:
         app = App(load(file, environ))
         stack.push_async_callback(app.close)

@@ -12,7 +12,7 @@ from sidecar.demo.folder import ALICE_SECRET
 from sidecar.demo.stage import Stage
 
 #: Takes the token out of a JSON object, with what every system has.
-_TAKE_TOKEN: Final = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
+TAKE_TOKEN: Final = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
 
 
 def tries(stage: Stage, sidecar: str) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def tries(stage: Stage, sidecar: str) -> tuple[str, ...]:
         f"export DEMO_DIR={shlex.quote(str(stage.folder))}",
         f'TOKEN=$({curl} -u "{ALICE_CLIENT}:$(cat $DEMO_DIR/{ALICE_SECRET})" \\',
         f"    -d grant_type=client_credentials -d audience={GATEWAY} \\",
-        f"    {stage.authorization_server}/token | {_TAKE_TOKEN})",
+        f"    {stage.authorization_server}/token | {TAKE_TOKEN})",
         'BEARER="Authorization: Bearer $TOKEN"',
         "",
         "# what the orders service sees of it: through the gateway, by the agent, and past the gateway",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.demo.caller import Answer
-from sidecar.demo.show import WIDTH, Show
+from sidecar.demo.show import WIDTH, Show, folded
 from tests.demo.conftest import Heard
 
 
@@ -64,7 +64,7 @@ def test_claims_side_by_side(heard: Heard) -> None:
     assert heard.text.splitlines() == [
         "             sent   got",
         "   sub       alice  alice",
-        "   act       -      agent-7",
+        "   act       -      agent-7 < gateway",
         "   aud       a, b   c",
         "   scope     x y    -",
         "   lifetime  60 s   -",
@@ -103,3 +103,18 @@ def test_colours_only_where_they_are_wanted() -> None:
     assert "\x1b[32mok\x1b[0m" in coloured
     assert "\x1b[31mNO\x1b[0m" in coloured
     assert "\x1b" not in plain
+
+
+def test_the_level_of_a_login_is_shown_where_one_is_known(heard: Heard) -> None:
+    heard.show.claims({"sent": {"sub": "alice", "acr": "mfa"}, "got": {"sub": "alice"}})
+    assert "   acr       mfa    -" in heard.text.splitlines()
+
+
+def test_a_long_line_is_folded_and_keeps_its_indentation() -> None:
+    assert folded(f"1. short\n   {'word ' * 30}\n\nend") == [
+        "1. short",
+        "   " + " ".join(["word"] * 19),
+        "     " + " ".join(["word"] * 11),
+        "",
+        "end",
+    ]

@@ -66,7 +66,7 @@ def gather(source: Source, identifier: str) -> list[Hop]:
                 found[raw] = receipt
                 if len(found) > MOST:
                     raise TooMany(f"{identifier}: more than {MOST} receipts; take the id of one request or exchange")
-    return _hops(list(found.values()))
+    return _without_others(_hops(list(found.values())), known.requests)
 
 
 def trace_of(receipt: dict[str, Any]) -> str | None:
@@ -133,6 +133,22 @@ def _hops(receipts: list[dict[str, Any]]) -> list[Hop]:
             by_exchange[exchange] = hop
     made = {token: hop for hop in hops if isinstance(token := hop.first("issued_token", "id"), str)}
     return sorted(hops, key=lambda hop: (_depth(hop, made), hop.begun))
+
+
+def _without_others(hops: list[Hop], requests: set[str]) -> list[Hop]:
+    """Leave out what the same token was exchanged for besides, by requests that are known to be other ones."""
+
+    def followed(hop: Hop) -> bool:
+        return any(receipt["event"] != "exchange" for receipt in hop.receipts)
+
+    known = [hop.first("subject_token", "id") for hop in hops if followed(hop)]
+    return [
+        hop
+        for hop in hops
+        if hop.first("subject_token", "id") not in known
+        or followed(hop)
+        or any(receipt["request_id"] in requests for receipt in hop.receipts)
+    ]
 
 
 def _depth(hop: Hop, made: dict[str, Hop]) -> int:

@@ -5,6 +5,7 @@ Says only what its receipts say. Every value is made printable.
 
 from collections.abc import Iterator
 from datetime import timedelta
+from math import ceil, isfinite
 from typing import Any, Final
 
 from sidecar.commands.receipts.select import actors, member, moment, shown
@@ -112,7 +113,7 @@ def _listed(values: Any) -> str:
 
 
 def _lifetime(hop: Hop, lifetime: Any) -> str:
-    if not isinstance(lifetime, int | float):
+    if not isinstance(lifetime, int | float) or not isfinite(lifetime):
         return ""
     made = next((receipt for receipt in hop.receipts if receipt["event"] == "exchange"), None)
     issued = moment(made["time"]) if made is not None else None
@@ -120,7 +121,8 @@ def _lifetime(hop: Hop, lifetime: Any) -> str:
         until = issued + timedelta(seconds=lifetime) if issued is not None else None
     except (OverflowError, ValueError):
         until = None
-    return f", for {lifetime:g} seconds" + (f", until {until:%Y-%m-%d %H:%M:%S} UTC" if until is not None else "")
+    # Receipts count from when it was asked for: the fraction is the time on the way.
+    return f", for {ceil(lifetime)} seconds" + (f", until {until:%Y-%m-%d %H:%M:%S} UTC" if until is not None else "")
 
 
 def _answered(upstream: str, status: Any) -> str:

@@ -102,6 +102,17 @@ def test_others_who_used_the_same_cached_token_are_no_part_of_it(tmp_path: Path)
     assert found[0].receipts[-1] == other
 
 
+def test_what_the_same_token_was_exchanged_for_besides_is_no_part_of_it(tmp_path: Path) -> None:
+    """A connection that is set up first, or another tool: the same subject token, another request and another scope."""
+    files = hops(3, traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+    other: dict[str, Any] = {"request": "other", "exchange_id": "y3", "issued_token": {"id": "jti:u3"}}
+    files[2].insert(0, receipt("exchange", 3, 2, **other))
+    files[2].insert(1, receipt("use", 3, 3, status=200, **other))
+    source = Source(written(tmp_path, files))
+    assert exchanges(gather(source, TRACE)) == ["x1", "x2", "x3"]
+    assert "y3" in exchanges(gather(source, "other"))
+
+
 def test_a_failed_exchange_and_its_refusal_are_one_hop(tmp_path: Path) -> None:
     failed = receipt("exchange", 1, 1, decision="exchange-denied", reason="No.", issued_token=None)
     refusal = receipt("refusal", 1, 2, decision="exchange-denied", reason="No.", issued_token=None, exchange_id=None)
