@@ -55,7 +55,8 @@ class Question:
         """What a yes counts for: one subject token, actor, route, operation, claim and exchange, and what is bound."""
         request, bound = self.request, None
         if self.policy.bind_path:
-            bound = [request.host, request.path.decode("latin-1"), (request.query or b"").decode("latin-1")]
+            query = request.query.decode("latin-1") if request.query is not None else None  # `/a?` is not `/a`
+            bound = [request.host, request.path.decode("latin-1"), query]
         return sha256(
             _canonical(
                 [
