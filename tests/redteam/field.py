@@ -74,13 +74,13 @@ routes:
     match: {path_prefix: /refunds}
     upstream: {url: 'http://127.0.0.1:PORT'}
     subject: {issuers: [corp]}
-    approval: {by: desk, max_age: 1m}
+    approval: {by: desk, max_age: 1m, bind: []}
     exchange: {audience: [payments-api], scope: [pay]}
   - name: chargebacks
     match: {path_prefix: /chargebacks}
     upstream: {url: 'http://127.0.0.1:PORT'}
     subject: {issuers: [corp]}
-    approval: {by: desk, max_age: 1m}
+    approval: {by: desk, max_age: 1m, bind: []}
     exchange: {audience: [payments-api], scope: [pay]}
   - name: lax
     match: {path_prefix: /lax}
