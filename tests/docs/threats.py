@@ -141,7 +141,7 @@ missing are welcome: [SECURITY.md](../SECURITY.md).
 
 | | lives | who could use it |
 | --- | --- | --- |
-| subject token | in the gateway for one request; its digest longer, as a key | whoever has it, at everything that trusts its issuer |
+| subject token | in the gateway's memory, so that it is verified once: to its end at most, and as one of a bounded number | whoever has it, at everything that trusts its issuer |
 | issued token | in the gateway's memory to its deadline | whoever has it, at the upstream it was made for |
 | credentials of the gateway at the authorization server | in files, and in memory | whoever has them can exchange any subject token as the gateway may |
 | receipts | where `receipts.sink` says | whoever reads them knows who called what, when; no token is in them |
