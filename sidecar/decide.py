@@ -83,7 +83,7 @@ async def decide(
         if route.mcp is not None and not preflight:
             if trace is not None:
                 trace.step(Step.OPERATION)
-            operation = await read_operation(request, route, route.mcp, body)
+            operation = await read_operation(request, route, route.mcp, body, left_behind)
             route = snapshot.narrowed(route, rule_of(route.mcp, operation))
         if subject is not None:
             allow(route.subject, subject, snapshot.verifier.clock.wall())

@@ -4,6 +4,7 @@ Pure. What parsers disagree about is refused: batches, members given twice or in
 a message may do is not judged here.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -55,6 +56,17 @@ def read_message(body: bytes) -> Message:
     if "result" in document or "error" in document:
         raise malformed("the message is both a call and a response")
     return _call(document)
+
+
+def holds(body: bytes, needles: Iterable[bytes]) -> bool:
+    """Whether one of these is in a body that is strict JSON, however its text is escaped there."""
+    needles = tuple(needles)
+    if any(needle in body for needle in needles):
+        return True
+    if b"\\" not in body:
+        return False
+    plain = json.dumps(strict_json(body), ensure_ascii=False).encode("utf-8")
+    return any(needle in plain for needle in needles)
 
 
 def refuse_lookalikes(members: Mapping[str, Any], names: Iterable[str]) -> None:

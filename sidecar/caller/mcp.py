@@ -4,12 +4,14 @@ The body is read once, whole, and goes on byte for byte. Header fields that name
 body does; a session's id is never looked at, since it proves nothing about the caller.
 """
 
+import asyncio
 import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
-from sidecar.caller.json_rpc import Form, Message, malformed, read_message, refuse_lookalikes
+from sidecar.caller.json_rpc import Form, Message, holds, malformed, read_message, refuse_lookalikes
 from sidecar.model.mcp import MCP, Rule
 from sidecar.model.operation import Operation
 from sidecar.model.refusal import Kind, Oversize, Refused, refuse
@@ -21,10 +23,15 @@ ReadBody = Callable[[Route, int], Awaitable[bytes]]
 
 #: Bytes of a message.
 MAX_BODY: Final = 1024 * 1024
+#: A larger one is read in a thread: it may hold very many objects, and nobody else should wait for them.
+LARGE: Final = 64 * 1024
 TOOL_CALL: Final = "tools/call"
 
 #: Where nothing narrower decided.
 _KEY: Final = ("mcp",)
+#: Bytes of a token; a shorter one would be found in ordinary text.
+SHORTEST_NEEDLE: Final = 16
+
 #: By method, which of its params ``Mcp-Name`` repeats; of other methods, any that names something.
 _NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     TOOL_CALL: ("name",),
@@ -48,12 +55,14 @@ def refuse_page(request: RequestHead, mcp: MCP, cors: Cors | None) -> None:
         raise refuse(Kind.POLICY_DENIED, reason, finding="mcp.allowed_origins", key=("mcp", "allowed_origins"))
 
 
-async def read_operation(request: RequestHead, route: Route, mcp: MCP, body: ReadBody | None) -> Operation | None:
+async def read_operation(
+    request: RequestHead, route: Route, mcp: MCP, body: ReadBody | None, needles: Sequence[bytes]
+) -> Operation | None:
     """Return what a request asks for; None where it opens a stream, ends a session, or answers the server.
 
-    body: None where nobody can read it. Refused: INVALID_REQUEST or TOO_LARGE for a body that is not one message of at
-    most MAX_BODY bytes, or that says something else than the head; POLICY_DENIED for what the route does not take.
-    Whatever ``body`` raises.
+    body: None where nobody can read it. needles: what finds the caller's token, which must not be in it.
+    Refused: INVALID_REQUEST or TOO_LARGE for a body that is not one message of at most MAX_BODY bytes, or that says
+    something else than the head; POLICY_DENIED for what the route does not take. Whatever ``body`` raises.
     """
     if body is None:
         raise refuse(
@@ -63,7 +72,9 @@ async def read_operation(request: RequestHead, route: Route, mcp: MCP, body: Rea
         _allow_without_message(request, mcp)
         return None
     _check_head(request)
-    message = read_message(await body(route, MAX_BODY))
+    content = await body(route, MAX_BODY)
+    read = partial(_read, content, needles)
+    message = read() if len(content) <= LARGE else await asyncio.to_thread(read)
     _agree(request, message)
     if message.form is Form.RESPONSE:
         return _allowed(None, mcp.responses, "responses")
@@ -71,6 +82,14 @@ async def read_operation(request: RequestHead, route: Route, mcp: MCP, body: Rea
     if message.form is Form.NOTIFICATION:
         return _allowed(operation, mcp.notifications, "notifications")
     return operation
+
+
+def _read(content: bytes, needles: Sequence[bytes]) -> Message:
+    """The message, without the caller's token: somebody may have talked an agent into telling it."""
+    message = read_message(content)
+    if holds(content, (needle for needle in needles if len(needle) >= SHORTEST_NEEDLE)):
+        raise refuse(Kind.INVALID_REQUEST, "The token is in the body.", key=_KEY)
+    return message
 
 
 def rule_of(mcp: MCP, operation: Operation | None) -> Rule | None:

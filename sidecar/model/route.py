@@ -3,7 +3,7 @@
 ``snapshot`` makes these from the configuration; nobody changes them afterwards. Durations are seconds, sizes bytes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -216,6 +216,17 @@ class Route:
     def takes_token(self) -> bool:
         """Whether a caller's token is asked for; where it is not, one that comes is removed."""
         return self.exchange is not None and bool(self.subject.issuers)
+
+    def under(self, rule: Rule) -> "Route":
+        """Return the route with what one of its rules demands of callers; what is asked for and expected stays."""
+        ages = [age for age in (self.subject.max_age, rule.max_age) if age is not None]
+        acr_values = rule.acr_values or self.subject.acr_values
+        approval = rule.approval or self.approval
+        if approval is not None and self.approval is not None:
+            # Every approver of a route is told what the caller claims in the same field.
+            approval = replace(approval, reason_header=self.approval.reason_header)
+        subject = replace(self.subject, acr_values=acr_values, max_age=min(ages, default=None))
+        return replace(self, subject=subject, approval=approval, rule=rule)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:

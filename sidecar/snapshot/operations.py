@@ -12,7 +12,7 @@ from sidecar.config.schema import mcp as schema
 from sidecar.exchange.dialects import Dialect
 from sidecar.model.approval import ApprovalPolicy
 from sidecar.model.mcp import MCP, Rule
-from sidecar.model.route import Route, SubjectPolicy
+from sidecar.model.route import Route
 from sidecar.snapshot.exchanges import compile_exchanges
 
 
@@ -40,26 +40,7 @@ def narrowed(loaded: Loaded, index: int, route: Route, dialects: Mapping[str, Di
     for rule in route.mcp.rules:
         asked = replace(section.exchange, scope=tuple(dict.fromkeys((*section.exchange.scope, *rule.scope))))
         exchange, by_issuer = compile_exchanges(loaded.config, asked, dialects)
-        yield replace(
-            route,
-            subject=_policy(route.subject, rule),
-            exchange=exchange,
-            by_issuer=by_issuer,
-            approval=_approval(route, rule),
-            rule=rule,
-        )
-
-
-def _policy(policy: SubjectPolicy, rule: Rule) -> SubjectPolicy:
-    ages = [age for age in (policy.max_age, rule.max_age) if age is not None]
-    return replace(policy, acr_values=rule.acr_values or policy.acr_values, max_age=min(ages, default=None))
-
-
-def _approval(route: Route, rule: Rule) -> ApprovalPolicy | None:
-    """A rule's own approver is told what the caller claims in the same field as the route's."""
-    if rule.approval is None or route.approval is None:
-        return rule.approval or route.approval
-    return replace(rule.approval, reason_header=route.approval.reason_header)
+        yield replace(route.under(rule), exchange=exchange, by_issuer=by_issuer)
 
 
 def _rules(kind: str, sections: Mapping[str, schema.Operation]) -> Iterator[Rule]:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.caller.mcp import MAX_BODY, read_operation, refuse_page, rule_of
+from sidecar.caller.mcp import LARGE, MAX_BODY, read_operation, refuse_page, rule_of
 from sidecar.model.mcp import MCP, Rule
 from sidecar.model.operation import Operation
 from sidecar.model.refusal import Kind, Oversize, Refusal, Refused
@@ -16,6 +17,7 @@ from sidecar.model.request import RequestHead
 from sidecar.model.route import ANY_ORIGIN, Cors, Route
 from tests.support.values import request, route
 
+NEEDLE = "c2lnbmF0dXJlLW9mLXRoZS1jYWxsZXI"
 JSON = (b"Content-Type", b"application/json")
 
 
@@ -53,7 +55,7 @@ async def operation(
     content: bytes = b"", *fields: tuple[bytes, bytes], mcp: MCP = TOOLS, method: str = "POST"
 ) -> Operation | None:
     head = request(*(fields or (JSON,)), method=method, content_length=len(content) or None)
-    return await read_operation(head, route(mcp=mcp), mcp, Body(content))
+    return await read_operation(head, route(mcp=mcp), mcp, Body(content), (NEEDLE.encode(),))
 
 
 async def refusal(
@@ -116,7 +118,7 @@ async def test_each_kind_of_message_can_be_refused(key: str, method: str, conten
 async def test_nobody_reads_a_body_where_there_is_no_reader() -> None:
     for method in ("GET", "POST", "DELETE"):
         with pytest.raises(Refused) as caught:
-            await read_operation(request(JSON, method=method), route(mcp=TOOLS), TOOLS, None)
+            await read_operation(request(JSON, method=method), route(mcp=TOOLS), TOOLS, None, ())
         assert caught.value.refusal.kind is Kind.POLICY_DENIED
 
 
@@ -159,7 +161,7 @@ async def test_whatever_else_a_body_is_said_to_be(content_types: Sequence[bytes]
     content = Body(message())
     fields = [(b"Content-Type", value) for value in content_types]
     with pytest.raises(Refused) as caught:
-        await read_operation(request(*fields, method="POST", content_length=9), route(mcp=TOOLS), TOOLS, content)
+        await read_operation(request(*fields, method="POST", content_length=9), route(mcp=TOOLS), TOOLS, content, ())
     assert (caught.value.refusal.kind, content.reads) == (Kind.INVALID_REQUEST, 0)
 
 
@@ -173,9 +175,48 @@ async def test_a_body_that_says_of_itself_that_it_is_too_large_is_not_read() -> 
     content = Body(message())
     head = request(JSON, method="POST", content_length=MAX_BODY + 1)
     with pytest.raises(Refused) as caught:
-        await read_operation(head, route(mcp=TOOLS), TOOLS, content)
+        await read_operation(head, route(mcp=TOOLS), TOOLS, content, ())
     found = caught.value.refusal
     assert (found.kind, found.oversize, content.reads) == (Kind.TOO_LARGE, Oversize.BODY, 0)
+
+
+async def test_nobody_waits_while_a_large_body_is_read() -> None:
+    members = ", ".join('{"a": [1]}' for _ in range(20_000))
+    large = message(params={"name": "search", "arguments": {"all": json.loads(f"[{members}]")}})
+    reading = asyncio.create_task(operation(large))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert await reading == Operation("tools/call", "search")
+    assert turns > 2  # in one turn it would have begun and ended
+    assert (await refusal(large.replace(b'"name"', b'"Name"'))).kind is Kind.INVALID_REQUEST
+
+
+def escaped(text: str, every: int) -> str:
+    """The inside of a JSON string in which every so-manieth character is an escape."""
+    return "".join(f"\\u{ord(char):04x}" if number % every == 0 else char for number, char in enumerate(text))
+
+
+@pytest.mark.threat("S3")
+@given(st.integers(1, 40), st.booleans(), st.booleans(), st.sampled_from(["call", "response", "name", "meta"]))
+async def test_the_callers_token_in_a_body(every: int, large: bool, plain: bool, place: str) -> None:
+    text = f"Bearer eyJh.eyJz.{NEEDLE}, and more" + " x" * (LARGE if large else 0)
+    told = json.dumps("MARK").replace("MARK", text if plain else escaped(text, every))
+    bodies = {
+        "call": called("search", arguments={"deep": [{"in": "MARK"}]}),
+        "response": b'{"jsonrpc":"2.0","id":1,"result":{"content":"MARK"}}',
+        "name": called("search", arguments={"MARK": 1}),
+        "meta": called("search", _meta={"a": "MARK"}),
+    }
+    found = await refusal(bodies[place].replace(b'"MARK"', told.encode()))
+    assert (found.kind, found.reason) == (Kind.INVALID_REQUEST, "The token is in the body.")
+
+
+async def test_a_short_token_is_a_word_as_others() -> None:
+    head = request(JSON, method="POST", content_length=1)
+    body = Body(called("search", arguments={"q": "opaque"}))
+    assert await read_operation(head, route(mcp=TOOLS), TOOLS, body, (b"opaque",)) is not None
 
 
 NAMED = (

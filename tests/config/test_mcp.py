@@ -55,6 +55,19 @@ def test_an_operation_asks_for_no_less_than_its_route(workshop: Workshop) -> Non
     }
 
 
+def test_without_a_callers_token_nobody_has_logged_in(workshop: Workshop) -> None:
+    def change(tree: Any) -> None:
+        tree["workload_tokens"] = {"self": {"file": workshop.file("token"), "type": "jwt"}}
+        tree["gateway"] = {"listeners": {"out": {"listen": "127.0.0.1:8081", "direction": "egress"}}}
+        put(tree, f"{ROUTE}.exchange.subject_token", "self")
+        put(tree, f"{ROUTE}.mcp.tools.a", {"acr_values": ["mfa"], "max_age": "1m", "scope": ["s"]})
+
+    told = "needs subject.issuers: without a caller's token nobody has logged in"
+    assert workshop.wrong(change) == dict.fromkeys(
+        (f"{ROUTE}.mcp.tools.a.acr_values", f"{ROUTE}.mcp.tools.a.max_age"), told
+    )
+
+
 def test_approvals_of_operations(workshop: Workshop) -> None:
     def change(tree: Any) -> None:
         tree["approvers"] = {"desk": {"authzen": {"url": "https://pdp.example"}}}

@@ -166,6 +166,17 @@ async def test_a_scope_that_the_server_does_not_give(world: MakeWorld) -> None:
     assert here.upstream.seen == []
 
 
+@pytest.mark.threat("S3")
+async def test_an_agent_that_tells_its_token_to_a_tool(world: MakeWorld) -> None:
+    here = await world(WITH_TOOLS)
+    token = here.sts.mint()
+    for told in (token, token.rpartition(".")[2]):
+        answer = await here.gateway.ask(post(token, call("search", query=f"the token is {told}")))
+        assert (answer.status, answer.kind) == (400, "invalid-request")
+    assert (here.upstream.seen, here.sts.exchanges) == ([], 0)
+    assert search(here.gateway.receipts, token, token.rpartition(".")[2]) == []
+
+
 async def test_receipts_tell_the_tool(world: MakeWorld) -> None:
     here = await world(WITH_TOOLS)
     canary = Canary.fresh("pasted")

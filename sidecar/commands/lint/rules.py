@@ -70,9 +70,10 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         ),
         "mixed-strictness": Rule(
             (same_token.mixed_strictness,),
-            "A route that asks less of the caller's token (`require_scope`, `require_claims`, `clients`, `acr_values`, "
-            "`max_age`, `require_actor`, `allowed_actors`), or needs no `approval`, unlike another one, while it asks "
-            "the same authorization server for the same audience and the same scopes, or for more.",
+            "A route, or a tool of one, that asks less of the caller's token (`require_scope`, `require_claims`, "
+            "`clients`, `acr_values`, `max_age`, `require_actor`, `allowed_actors`), or needs no `approval`, unlike "
+            "another one, while it asks the same authorization server for the same audience and the same scopes, or "
+            "for more.",
             "A caller who is refused on one path gets the very token by the other.",
             "Demand the same on both, or ask for fewer scopes where less is demanded.",
         ),

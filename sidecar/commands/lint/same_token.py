@@ -1,6 +1,7 @@
 """The rule about the same token asked for by routes of different strictness (RFC 8693 §2.1)."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import Final, NamedTuple
 
@@ -36,20 +37,41 @@ class _Demands(NamedTuple):
 
 def mixed_strictness(configuration: Configuration) -> Iterator[Finding]:
     """Find routes that get what another route gets, or more, and ask less of the caller's token for it."""
-    demands = {route.name: _demands(route) for route in configuration.routes}
+    ways = [(path, way, _demands(way)) for path, _, route in configuration.pairs() for way in _ways(route)]
     asking: dict[_Asked, dict[_Demands, Route]] = {}
-    for route in configuration.routes:
-        for exchange in route.exchanges:
-            for asked in _added_as(exchange):
-                asking.setdefault(asked, {}).setdefault(demands[route.name], route)
+    for _, way, demands in ways:
+        for asked in chain.from_iterable(map(_added_as, way.exchanges)):
+            asking.setdefault(asked, {}).setdefault(demands, way)
     stricter = _Stricter(asking)
-    for path, _, route in configuration.pairs():
-        for asked in chain.from_iterable(map(_covered, route.exchanges)):
-            if (laxer := stricter.than(demands[route.name], asked)) is not None:
+    for path, way, demands in ways:
+        for asked in chain.from_iterable(map(_covered, way.exchanges)):
+            laxer = stricter.than(demands, asked)
+            # Within one route it is the gateway that tells a tool from another, whatever their tokens are good for.
+            if laxer is not None and laxer[1].name != way.name:
                 key, other = laxer
                 message = f"asks less than route {other.name}, whose exchange asks for the same or less"
-                yield found((*path, key) if key == "approval" else (*path, "subject", key), message)
+                yield found((*path, *_place(way, key)), message)
                 break
+
+
+def _ways(route: Route) -> Iterator[Route]:
+    """A route, and as it is under each of its rules, as far as demands and scopes go."""
+    yield route
+    for rule in route.mcp.rules if route.mcp is not None else ():
+        under = route.under(rule)
+        asked = {each: replace(each, scope=(*each.scope, *rule.scope)) for each in route.exchanges}
+        yield replace(
+            under,
+            exchange=asked[route.exchange] if route.exchange is not None else None,
+            by_issuer=tuple((issuer, asked[each]) for issuer, each in route.by_issuer),
+        )
+
+
+def _place(way: Route, key: str) -> tuple[str, ...]:
+    """Where a way could demand more."""
+    if way.rule is not None and key in ("acr_values", "max_age", "approval"):
+        return (*way.rule.key, key)
+    return (key,) if key == "approval" else ("subject", key)
 
 
 class _Stricter:

@@ -10,6 +10,32 @@ def asking(name: str, exchange: dict[str, Any], **subject: Any) -> dict[str, Any
 
 
 A_READ = {"audience": ["a"], "scope": ["read"]}
+A_USE = {"audience": ["a"], "scope": ["use"]}
+
+
+def test_a_tools_demands_are_a_routes(lints: Lints) -> None:
+    tools = {"tools": {"list": {}, "read": {"scope": ["read"], "acr_values": ["mfa"], "max_age": "5m"}}}
+    guarded = route("tools", "/mcp", exchange=A_USE, mcp=tools)
+    assert lints(guarded) == []
+    assert lints(guarded, asking("beside", {"audience": ["a"], "scope": ["use", "read"]})) == [
+        ("mixed-strictness", "routes.1.subject.acr_values")
+    ]
+    assert lints(guarded, asking("beside", {"audience": ["a"], "scope": ["read"]})) == []
+
+
+def test_a_tool_asks_less_than_a_route(lints: Lints) -> None:
+    tools = {"tools": {"list": {}, "read": {"scope": ["read"]}}}
+    strict = asking("strict", A_READ, acr_values=["mfa"])
+    assert lints(route("tools", "/mcp", exchange=A_USE, mcp=tools), strict) == [
+        ("mixed-strictness", "routes.0.mcp.tools.read.acr_values")
+    ]
+    tools["tools"]["read"]["acr_values"] = ["mfa"]
+    assert lints(route("tools", "/mcp", exchange=A_USE, mcp=tools), strict) == []
+
+
+def test_tools_of_one_route_may_differ(lints: Lints) -> None:
+    tools = {"tools": {"list": {}, "read": {"acr_values": ["mfa"]}}}
+    assert lints(route("tools", "/mcp", exchange=A_USE, mcp=tools)) == []
 
 
 @pytest.mark.parametrize(
