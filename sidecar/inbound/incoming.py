@@ -119,7 +119,11 @@ class Incoming:
             return ready  # what is there needs no timer
         try:
             async with asyncio.timeout(seconds):
-                return await self.content.readany()
+                piece: bytes = await self.content.readany()
+            # Where the end of a chunk woke this up and what follows it is malformed, there is an end and an error.
+            if not piece and (failure := self.content.exception()) is not None:
+                raise failure
+            return piece
         except _BROKEN_BODIES as error:
             raise _broken(error) from None
 

@@ -34,8 +34,10 @@ class Recorder:
                     return
 
 
-async def conversation(port: int, data: bytes, *, answers: int = 0, patience: float = 10.0) -> bytes:
+async def conversation(port: int, *pieces: bytes, answers: int = 0, patience: float = 10.0) -> bytes:
     """Send bytes on a connection of their own, and return all that comes until its end, or as long as one waits.
+
+    pieces: each in a segment of its own, as far as loopback allows.
 
     answers: leave after so many final ones.
     """
@@ -43,7 +45,9 @@ async def conversation(port: int, data: bytes, *, answers: int = 0, patience: fl
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(patience):
-            writer.write(data)
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(0)
             while piece := await reader.read(65536):
                 received += piece
                 if answers and len([each for each in responses(bytes(received))[0] if each.status >= 200]) >= answers:

@@ -11,8 +11,9 @@ from enum import Enum
 from typing import Final
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-# §3 lets a reader take several spaces for one; where nothing else differs, nothing comes of it.
-_REQUEST_LINE: Final = re.compile(rb"(%b) +([\x21-\x7e]+) +HTTP/1\.([01])" % _TOKEN)
+# §3 lets a reader take several spaces for one, and the gateway's parser takes RTSP/1.0 for HTTP/1.0; what goes on says
+# neither, and nothing else differs.
+_REQUEST_LINE: Final = re.compile(rb"(%b) +([\x21-\x7e]+) +(?:HTTP/1\.([01])|RTSP/1\.(0))" % _TOKEN)
 # §4: the space before an empty reason is missing in practice.
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _FIELD: Final = re.compile(rb"(%b):([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)

@@ -4,15 +4,18 @@ What the upstream gets is held against a strict reading of what was sent: it is 
 """
 
 import asyncio
+import re
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from tests.attacks.framing import MARK, cases
+from tests.attacks.framing import CHUNKED, MARK, cases
 from tests.attacks.recorder import Recorder, conversation
 from tests.attacks.strict import Message, Rest, requests, responses
 from tests.support.gateway import running_gateway
-from tests.support.raw_upstream import RawUpstream
+from tests.support.raw_upstream import Peer, RawUpstream
 
 CONFIG = """
 gateway: {listen: '127.0.0.1:0', header_timeout: 1s}
@@ -31,19 +34,31 @@ def gist(message: Message) -> tuple[bytes, bytes, bytes]:
     return message.start[0], message.target, message.body
 
 
+def in_pieces(data: bytes, random: Random) -> list[bytes]:
+    """Cut anywhere, most of all near line ends."""
+    places = {random.randrange(len(data)) for _ in range(3)}
+    places |= {found.end() - random.randrange(3) for found in re.finditer(rb"\r?\n", data) if random.random() < 0.3}
+    return [data[start:end] for start, end in pairwise([0, *sorted(places - {0}), len(data)])]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "in pieces"])
 @pytest.mark.threat("S31", "S32", "S33", "S34", "S28")
-async def test_no_framing_makes_two_requests_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_framing_makes_two_requests_of_one(
+    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sidecar.inbound.incoming.LINGERING", 0.05)  # all is read that comes to the end of a connection
     recorder = Recorder()
     answers: dict[int, bytes] = {}
     together = asyncio.Semaphore(48)
+    random = Random(31)
 
     def sent(number: int) -> bytes:
         return (CASES[number][0] + PROBE).replace(MARK, b"%d" % number)
 
     async def attempt(port: int, number: int) -> None:
         async with together:
-            answers[number] = await conversation(port, sent(number))
+            pieces = in_pieces(sent(number), random) if apart else [sent(number)]
+            answers[number] = await conversation(port, *pieces)
 
     async with (
         RawUpstream(recorder.serve) as upstream,
@@ -74,6 +89,37 @@ async def test_no_framing_makes_two_requests_of_one(tmp_path: Path, monkeypatch:
     assert recorder.strange == []
     assert len(CASES) > 1500
     assert forwarded > 35
+
+
+@pytest.mark.parametrize("start", [b"5\r\nhello", b"5\r\nhello\r", b"5\r\nhello\r\n", b"6\r\nhello"])
+@pytest.mark.parametrize(
+    "end", [b"0\x00\r\n\r\n", b"0\r\n X: y\r\n\r\n", b"x\r\n", b"-1\r\n", b"\n0\r\n\r\n", b"0\n\n"]
+)
+@pytest.mark.threat("S32")
+async def test_a_body_that_breaks_while_more_is_awaited_never_looks_whole(
+    start: bytes, end: bytes, tmp_path: Path
+) -> None:
+    there = asyncio.Event()
+    received: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        head = await peer.until(b"hello")
+        there.set()
+        received.append(head + await peer.rest())
+
+    async with (
+        RawUpstream(script) as upstream,
+        running_gateway(tmp_path, CONFIG.replace("PORT", str(upstream.port))) as gateway,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port())
+        writer.write(plain(start, CHUNKED))
+        async with asyncio.timeout(10):
+            await there.wait()
+            writer.write((b"\r\n" if start.endswith(b"hello") else b"\n" if start.endswith(b"\r") else b"") + end)
+            assert b" 400 " in await reader.readuntil(b"\r\n")
+        writer.close()
+    [sent] = received
+    assert requests(sent) == ([], Rest.PART)
 
 
 def plain(body: bytes, *fields: bytes) -> bytes:

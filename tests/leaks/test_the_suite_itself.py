@@ -52,7 +52,7 @@ async def issued_token_in_another_field_upstream(stage: Stage, monkeypatch: pyte
 
 
 async def issued_token_returned(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "returned_fields", lambda fields, _: list(fields))
+    monkeypatch.setattr(forward, "returned_fields", lambda fields, *_: list(fields))
 
     def echo(seen: Seen) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + seen.values(b"authorization")[0] + b"\r\n\r\n"
