@@ -21,7 +21,7 @@ from tests.interop.installation import CACHE, Unavailable
 from tests.support.process import free_port, running
 
 HERE: Final = Path(__file__).parent
-REQUIREMENTS: Final = HERE / "requirements.lock"
+REQUIREMENTS: Final = HERE.parents[1] / "requirements-agents.lock"  # the one that make demo-agents installs, too
 FETCH_TIMEOUT: Final = 300.0
 CALL_TIMEOUT: Final = 60.0
 
