@@ -23,7 +23,7 @@ from tests.reliability.world import Settings, World, world
 
 pytestmark = pytest.mark.reliability
 
-SECONDS = float(os.environ.get("SOAK", "1800" if LONG else "45"))
+SECONDS = float(os.environ.get("SOAK", "1800" if LONG else "30"))
 SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
 WARM = 40
 #: More strangers than there is room for in the cache: whoever of them comes again was pushed out, and is cold again.

@@ -17,9 +17,9 @@ from tests.support.sts import GATEWAY_SECRET, RunningSts, running_sts
 
 pytestmark = pytest.mark.reliability
 
-RELOADS = 100 if LONG else 30
+RELOADS = 100 if LONG else 12
 BROKEN = RELOADS // 2
-ROLLS = 10 if LONG else 4
+ROLLS = 10 if LONG else 3
 CONFIG = """
 gateway: {listen: '127.0.0.1:0', drain: {delay: 1s, grace: 10s}}
 trusted_issuers:

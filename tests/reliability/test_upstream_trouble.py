@@ -8,12 +8,12 @@ import pytest
 
 from tests.reliability.callers import steadily
 from tests.reliability.faults import Fault, Manner
-from tests.reliability.figures import record
+from tests.reliability.figures import LONG, record
 from tests.reliability.world import world
 
 pytestmark = pytest.mark.reliability
 
-FAULTS = 1000
+FAULTS = 1000 if LONG else 300
 AT_ONCE = 10
 FROZEN = 8.0  # seconds
 RESPONSE_TIMEOUT = 2.0  # of the route
