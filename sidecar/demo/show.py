@@ -46,8 +46,8 @@ class Show:
         self.lines(f"alice asks       {request}", f"gateway answers  {said}")
 
     def claims(self, columns: Mapping[str, Mapping[str, Any]]) -> None:
-        """Show what tokens say, side by side, each under its name."""
-        told = [_told(claims) for claims in columns.values()]
+        """Show what tokens say, side by side, each under its name; ids are cut where there are more than two."""
+        told = [_told(claims, whole=len(columns) <= 2) for claims in columns.values()]
         names = [name for name in told[0] if name != "acr" or any(each[name] != "-" for each in told)]
         self.table(["", *columns], [[name, *(each[name] for each in told)] for name in names])
 
@@ -109,12 +109,13 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
-def _told(claims: Mapping[str, Any]) -> dict[str, str]:
+def _told(claims: Mapping[str, Any], *, whole: bool) -> dict[str, str]:
     """The claims that matter here, in the order in which they are best read."""
     issued_at, expires = claims.get("iat"), claims.get("exp")
     lifetime = f"{expires - issued_at} s" if isinstance(issued_at, int) and isinstance(expires, int) else "-"
     told = {name: _text(claims.get(name)) for name in ("sub", "act", "aud", "scope", "acr")}
-    return {**told, "lifetime": lifetime, "jti": _text(claims.get("jti"))}
+    jti = _text(claims.get("jti"))
+    return {**told, "lifetime": lifetime, "jti": jti if whole or len(jti) < 12 else f"{jti[:9]}..."}
 
 
 def _text(value: object) -> str:

@@ -118,3 +118,8 @@ def test_a_long_line_is_folded_and_keeps_its_indentation() -> None:
         "",
         "end",
     ]
+
+
+def test_ids_are_cut_where_many_tokens_stand_side_by_side(heard: Heard) -> None:
+    heard.show.claims({name: {"jti": f"{name}-0123456789abcdef"} for name in ("a", "b", "c")})
+    assert heard.text.splitlines()[-2].split() == ["jti", "a-0123456...", "b-0123456...", "c-0123456..."]

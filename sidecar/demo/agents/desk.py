@@ -42,7 +42,7 @@ class AuthZENDesk:
     """Answers ``POST /access/v1/evaluation`` (AuthZEN 1.0, Access Evaluation)."""
 
     name = "desk"
-    told = "a small service that speaks AuthZEN (there is no opa on the PATH)"
+    told = "speaks AuthZEN; opa on the PATH would be used"
 
     def __init__(self) -> None:
         self._approved: set[str] = set()

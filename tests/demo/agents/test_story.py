@@ -11,6 +11,7 @@ from sidecar.demo.agents.stage import Stage, open_stage
 from sidecar.demo.agents.story import STEPS, tell
 from sidecar.demo.show import WIDTH
 from tests.demo.conftest import Heard
+from tests.deploy.tools import Unavailable, program
 from tests.support.canary import search
 
 pytestmark = [
@@ -21,10 +22,14 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setenv(OPA_VARIABLE, "")
+@pytest.fixture(params=["desk", "opa"])
+async def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    try:
+        monkeypatch.setenv(OPA_VARIABLE, program("opa") if request.param == "opa" else "")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     async with open_stage() as opened:
+        assert opened.desk.name == request.param
         yield opened
 
 
