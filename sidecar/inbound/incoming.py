@@ -24,6 +24,9 @@ from sidecar.tunnel import End
 LINGERING: Final = 5.0
 #: Bytes that are handed on as they are; to copy fewer behind a head is cheaper than another buffer to write.
 LARGE: Final = 16 * 1024
+#: Bytes of a body that are handed on at once. An event loop may have received much more, and a whole lot of it written
+#: at once would be held a second time until an upstream has taken it.
+PIECE: Final = 64 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 _CREDENTIALS: Final = struct.Struct("iii")  # of a process: its own id, its user's, its group's
 _BROKEN_BODIES: Final = (PayloadAccessError, ConnectionError, RequestPayloadError, HttpProcessingError)
@@ -98,19 +101,19 @@ class Incoming:
         return self.content.is_eof()
 
     def read_ready(self) -> bytes | None:
-        """Return the bytes of the request's body that are there, ``b""`` at its end, None where none came yet.
+        """Return bytes of the body that are there, at most PIECE, ``b""`` at its end, None where none came yet.
 
         Raises as ``read`` does.
         """
         content = self.content
         try:
-            piece: bytes = content.read_nowait()
+            piece: bytes = content.read_nowait(PIECE)
         except _BROKEN_BODIES as error:
             raise _broken(error) from None
         return piece if piece or content.is_eof() else None
 
     async def read(self, seconds: float) -> bytes:
-        """Return the next bytes of the request's body, ``b""`` at its end.
+        """Return the next bytes of the request's body, at most PIECE, ``b""`` at its end.
 
         TimeoutError: nothing came for so long. Refused (INVALID_REQUEST): its framing is broken. ClientGone: the caller
         left before its end.
@@ -119,7 +122,7 @@ class Incoming:
             return ready  # what is there needs no timer
         try:
             async with asyncio.timeout(seconds):
-                piece: bytes = await self.content.readany()
+                piece: bytes = await self.content.read(PIECE)
             # Where the end of a chunk woke this up and what follows it is malformed, there is an end and an error.
             if not piece and (failure := self.content.exception()) is not None:
                 raise failure

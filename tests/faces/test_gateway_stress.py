@@ -117,7 +117,8 @@ async def test_more_than_may_wait_are_told_at_once_and_the_others_are_served(wor
 
         await until(six_are_told)
         assert (await value(it, "exchanges_in_flight"), await value(it, "exchanges_queued")) == (2, 2)
-        assert await the_status(it) == {"available": None, "breaker": "closed", "in_flight": 2, "queued": 2}
+        expected = {"available": None, "breaker": "closed", "in_flight": 2, "queued": 2}
+        assert (await the_status(it)).items() >= expected.items()
         go.set()
         answers = await asyncio.gather(*asked)
         refusals = [answer for answer in answers if answer.status != 200]

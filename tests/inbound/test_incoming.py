@@ -134,3 +134,19 @@ async def test_a_caller_that_takes_nothing_is_cut_off() -> None:
         writer.write(GET)
         assert await gone is False
         assert await was_reset(reader)
+
+
+async def test_a_large_body_is_handed_on_in_pieces_however_much_came_at_once() -> None:
+    body, pieces = bytes(range(256)) * 4096, list[bytes]()
+
+    async def handle(incoming: Incoming) -> Incoming:
+        while piece := await incoming.read(BOUND):
+            pieces.append(piece)
+        incoming.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        return incoming
+
+    async with serving(handle) as (port, _), connected(port) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert (await read_answer(reader)).status == 204
+    assert b"".join(pieces) == body
+    assert max(map(len, pieces)) <= incoming_module.PIECE
