@@ -188,6 +188,10 @@ prevent: [Deployment](deployment.md) shows the confinement that our manifests as
 
 Every row names the tests that fail if it no longer holds, or says why there is none. The tests name the row too:
 `@pytest.mark.threat("S20")`.
+
+What agents do that were talked into something is attacked as a whole in [tests/redteam](../tests/redteam): other tools,
+wider scopes, somebody else's approval, forged actors, approvers that lie. `python -m tests.redteam.mutate` takes out the
+checks one at a time, and ends with an error if nobody misses one.
 {tables}"""
 
 
