@@ -18,6 +18,7 @@ from sidecar.approval.question import Question, authzen, opa
 from sidecar.model.approval import Approval
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.refusal import Kind, Refusal
+from sidecar.oauth.flights import Flights
 from sidecar.oauth.http import PeerClient, PeerError, PeerTimeout, PeerUnreachable, Reply
 from sidecar.oauth.server import ServerOverloaded
 from sidecar.oauth.turns import Turns
@@ -96,8 +97,7 @@ class Approver:
         self._clock = clock
         self._turns = Turns(AT_ONCE)
         self._yeses: LRUCache[bytes, _Yes] = LRUCache(REMEMBERED)
-        self._flights: dict[bytes, asyncio.Task[_Said]] = {}
-        self._overtaken: set[asyncio.Task[_Said]] = set()  # by ``forget``: nobody joins them, nothing is kept
+        self._flights: Flights[_Said] = Flights()
 
     async def approve(self, question: Question) -> Approval:
         """Return what the approver says of a request: now, or of the same before, where the route lets that count.
@@ -124,40 +124,24 @@ class Approver:
         taken = [key for key, yes in self._yeses.items() if takes(yes.iss, yes.sub, yes.route)]
         for key in taken:
             del self._yeses[key]
-        self._overtaken.update(self._flights.values())
-        self._flights.clear()
+        self._flights.overtake()
         return len(taken)
 
     async def close(self) -> None:
         """Give up all questions under way."""
-        flights = [*self._flights.values(), *self._overtaken]
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await self._flights.close()
 
     async def _said_of(self, question: Question) -> _Said:
         key = question.key
         yes = self._yeses.get(key)
         if yes is not None and self._clock.monotonic() < self._end(yes.said, question):
             return yes.said
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = asyncio.create_task(self._ask_and_keep(question, key))
-            flight.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(flight)
-
-    def _landed(self, key: bytes, flight: asyncio.Task[_Said]) -> None:
-        if flight in self._overtaken:
-            self._overtaken.remove(flight)
-        else:
-            self._flights.pop(key, None)
-        if not flight.cancelled():
-            flight.exception()  # whoever waited has it; where all of them left, nobody is to be told
+        return await self._flights.join(key, lambda: self._ask_and_keep(question, key))
 
     async def _ask_and_keep(self, question: Question, key: bytes) -> _Said:
         self._yeses.pop(key, None)
         said = await self._ask(question)
-        if said.refusal is None and asyncio.current_task() not in self._overtaken:
+        if said.refusal is None and self._flights.current_counts:
             self._yeses[key] = _Yes(said, question.subject.iss, question.subject.sub, question.route.name)
         return said
 

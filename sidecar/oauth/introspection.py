@@ -4,7 +4,6 @@ An answer is believed for its own token only, no longer than ``max_age`` and nev
 must say is judged by the callers; that there are any, and that they are well-formed, is made sure of here.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,6 +14,7 @@ from cachetools import LRUCache
 from sidecar.model.claims import ClaimError, instant
 from sidecar.model.clock import SYSTEM_CLOCK, Clock
 from sidecar.model.tokens import ACCESS_TOKEN
+from sidecar.oauth.flights import Flights
 from sidecar.oauth.server import AuthorizationServer, ErrorReply, ServerError, ServerUnavailable, TokenReply
 
 REMEMBERED_BYTES: Final = 16 * 1024 * 1024  # of answers about active tokens
@@ -73,8 +73,7 @@ class Introspection:
         self._observed = observed
         self._active: LRUCache[bytes, _Answer] = LRUCache(REMEMBERED_BYTES, lambda answer: answer.size)
         self._inactive: LRUCache[bytes, _Answer] = LRUCache(REMEMBERED_INACTIVE)
-        self._flights: dict[bytes, asyncio.Task[_Answer]] = {}
-        self._overtaken: set[asyncio.Task[_Answer]] = set()  # by ``forget``: nobody joins them, nothing is kept
+        self._flights: Flights[_Answer] = Flights()
 
     async def introspect(self, token: str) -> Mapping[str, Any] | None:
         """Return what the server says of an active token, None where it is not active.
@@ -87,11 +86,7 @@ class Introspection:
         for remembered in (self._active, self._inactive):
             if (answer := remembered.get(digest)) is not None and now < answer.until:
                 return answer.claims
-        flight = self._flights.get(digest)
-        if flight is None:
-            flight = self._flights[digest] = asyncio.create_task(self._ask(token, digest))
-            flight.add_done_callback(lambda done: self._landed(digest, done))
-        return (await asyncio.shield(flight)).claims
+        return (await self._flights.join(digest, lambda: self._ask(token, digest))).claims
 
     async def look(self) -> bool | None:
         """Look whether the server is there, without asking about a token; None where that says nothing."""
@@ -108,24 +103,12 @@ class Introspection:
             del self._active[digest]
         forgotten = len(taken) + len(self._inactive)
         self._inactive.clear()
-        self._overtaken.update(self._flights.values())
-        self._flights.clear()
+        self._flights.overtake()
         return forgotten
 
     async def close(self) -> None:
         """Give up all questions under way."""
-        flights = [*self._flights.values(), *self._overtaken]
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
-
-    def _landed(self, digest: bytes, flight: asyncio.Task[_Answer]) -> None:
-        if flight in self._overtaken:
-            self._overtaken.remove(flight)
-        else:
-            self._flights.pop(digest, None)
-        if not flight.cancelled():
-            flight.exception()  # whoever waited has it; where all of them left, nobody is to be told
+        await self._flights.close()
 
     async def _ask(self, token: str, digest: bytes) -> _Answer:
         try:
@@ -134,7 +117,7 @@ class Introspection:
             self._tell("failure")
             raise
         self._tell("success")
-        if asyncio.current_task() in self._overtaken:
+        if not self._flights.current_counts:
             return answer
         self._active.pop(digest, None)
         if answer.until > self._clock.monotonic():

@@ -360,4 +360,4 @@ async def test_a_yes_that_is_on_its_way_is_for_those_who_wait_alone() -> None:
         assert (await before).verdict is Verdict.APPROVED
         assert (await here.ask(question(60))).verdict is Verdict.APPROVED
         assert len(here.peer.seen) == 2
-        assert here.approver._overtaken == set()
+        assert here.approver._flights._overtaken == set()

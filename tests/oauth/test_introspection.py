@@ -243,7 +243,7 @@ async def test_random_tokens_push_out_no_good_one() -> None:
 async def test_nothing_of_it_is_in_a_repr() -> None:
     async with desk(replied({**ACTIVE, "secret": CANARY.text})) as it:
         await it.ask()
-        everything = (it.introspection, list(it.introspection._active.values()), it.introspection._flights)
+        everything = (it.introspection, list(it.introspection._active.values()), it.introspection._flights._by_key)
         assert not search(repr(everything).encode(), CANARY)
 
 
@@ -322,4 +322,4 @@ async def test_what_is_being_asked_is_for_those_who_wait_alone() -> None:
         answers[0].set()
         assert (await before)["sub"] == "0"
         assert (await it.ask())["sub"] == "1"
-        assert it.introspection._overtaken == set()
+        assert it.introspection._flights._overtaken == set()
