@@ -6,7 +6,6 @@ It shows a token's claims, never a token. What it checks (signature, time, audie
 
 import json
 import socket
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,11 +13,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from sidecar.demo.cast import ORDERS_API
-from sidecar.oauth.jwt import JWTError, VerificationKeys, verify
+from sidecar.demo.service import good_claims, serve
+from sidecar.oauth.jwt import VerificationKeys
 
 SHOWN: Final = ("iss", "sub", "aud", "scope", "act", "client_id", "iat", "exp", "jti")
 MAX_BODY_BYTES: Final = 64 * 1024
-ALGORITHMS: Final = ("ES256",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,7 @@ class Orders:
         """Start on a bound socket, which becomes ours. Stop it with the runner's ``cleanup()``."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
-        await runner.setup()
-        await web.SockSite(runner, sock).start()
-        return runner
+        return await serve(app, sock)
 
     async def _answer(self, request: web.Request) -> web.Response:
         fields = b"\r\n".join(name + b": " + value for name, value in request.raw_headers)
@@ -64,19 +60,8 @@ class Orders:
 
     def _claims(self, authorization: list[str]) -> dict[str, Any] | None:
         """What the request's bearer token says; None where there is none, or it is not good here."""
-        scheme, _, token = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
-        if scheme.lower() != "bearer":
-            return None
-        try:
-            claims = verify(token, self._keys(), ALGORITHMS).claims
-        except JWTError:
-            return None
-        expires, audience = claims.get("exp"), claims.get("aud")
-        if not isinstance(expires, int | float) or expires <= time.time():
-            return None
-        if ORDERS_API not in (audience if isinstance(audience, list) else [audience]):
-            return None
-        return {name: claims[name] for name in SHOWN if name in claims}
+        claims = good_claims(authorization[0], self._keys(), ORDERS_API) if len(authorization) == 1 else None
+        return {name: claims[name] for name in SHOWN if name in claims} if claims is not None else None
 
 
 def _json(members: Mapping[str, Any], status: int = 200) -> web.Response:

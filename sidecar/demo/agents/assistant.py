@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, web
 
 from sidecar.demo.agents.hop import carried, claims_of, problem_answer
+from sidecar.demo.service import serve
 
 
 class Assistant:
@@ -22,10 +23,7 @@ class Assistant:
         """Start on a bound socket, which becomes ours. Stop it with the runner's ``cleanup()``."""
         app = web.Application()
         app.router.add_post("/tasks", self._answer)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
-        await runner.setup()
-        await web.SockSite(runner, sock).start()
-        return runner
+        return await serve(app, sock)
 
     async def _answer(self, request: web.Request) -> web.Response:
         url, task = f"{self.gateway}/researcher/tasks", await request.json()

@@ -19,6 +19,7 @@ from sidecar.demo.agents.cast import ALICE
 from sidecar.demo.agents.program import ended
 from sidecar.demo.caller import StageError
 from sidecar.demo.example import LOOPBACK
+from sidecar.demo.service import serve
 
 POLICY: Final = Path(__file__).with_name("gateways") / "approve.rego"
 #: Names a program to use for OPA, where it is not on the PATH; empty: none is used.
@@ -58,10 +59,7 @@ class AuthZENDesk:
         self.url = f"http://{LOOPBACK}:{sock.getsockname()[1]}"
         app = web.Application()
         app.router.add_post("/access/v1/evaluation", self._answer)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, sock).start()
+        stack.push_async_callback((await serve(app, sock)).cleanup)
 
     async def _answer(self, request: web.Request) -> web.Response:
         asked: dict[str, Any] = await request.json()

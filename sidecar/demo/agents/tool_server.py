@@ -8,7 +8,6 @@ import asyncio
 import json
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +18,8 @@ from starlette.responses import JSONResponse
 
 from sidecar.demo.agents.cast import DELETE, READ, SHOWN, TOOLS_API
 from sidecar.demo.caller import get, new_session
-from sidecar.oauth.jwt import JWTError, VerificationKeys, verify
+from sidecar.demo.service import good_claims
+from sidecar.oauth.jwt import VerificationKeys
 
 DOCUMENTS: Final = ("reports/2024.txt", "reports/2025.txt", "reports/2026.txt")
 
@@ -51,15 +51,10 @@ class Shelf:
     async def _claims(self, context: Context, scope: str) -> Mapping[str, Any]:
         """What the call's token says. PermissionError: it is not good here."""
         self.calls += 1
-        scheme, _, token = (context.headers or {}).get("authorization", "").partition(" ")
         async with new_session() as session:
             keys = VerificationKeys.from_jwks((await get(session, f"{self._issuer}/jwks")).members)
-        try:
-            claims = verify(token, keys, ("ES256",)).claims if scheme.lower() == "bearer" else {}
-        except JWTError:
-            claims = {}
-        good = claims.get("exp", 0) > time.time() and TOOLS_API in claims.get("aud", [])
-        if not good or scope not in claims.get("scope", "").split():
+        claims = good_claims((context.headers or {}).get("authorization", ""), keys, TOOLS_API)
+        if claims is None or scope not in claims.get("scope", "").split():
             raise PermissionError("a token made for this server, with the tool's scope, is needed")
         return {name: claims[name] for name in SHOWN if name in claims}
 
